@@ -1,0 +1,191 @@
+//! Bars, marks and time: what prices do to equity, stops and breakers.
+
+use smol_str::SmolStr;
+
+use crate::decision::StrategyId;
+use crate::event::{Effect, Effects, EquityPoint, Report};
+use crate::instrument::{Bar, InstrumentId};
+use crate::limits::BreakerScope;
+use crate::money::{Cash, Price};
+use crate::order::Purpose;
+use crate::time::{DAY_MS, Timestamp};
+
+use super::fault;
+use super::state::State;
+
+impl State {
+    pub(super) fn on_bar(&mut self, id: InstrumentId, bar: &Bar, effects: &mut Effects) {
+        let Some(missing) = self.advance_feed(id, bar) else { return };
+        self.close_day(bar.open_time, effects);
+        // A bar's low is one mark: it moves equity, guards and breakers before the close does.
+        if self.is_held(id) {
+            self.apply_mark(id, bar.low, effects);
+        }
+        self.apply_mark(id, bar.close, effects);
+        let watchers = self.instruments.get(id.index()).map_or(0, |i| i.watchers.len());
+        for index in 0..watchers {
+            let watcher = self.instruments.get(id.index()).and_then(|i| i.watchers.get(index)).copied();
+            if let Some((strategy, slot)) = watcher {
+                self.on_slot_bar(strategy, slot, bar, missing, effects);
+            }
+        }
+    }
+
+    pub(super) fn on_warm_up(&mut self, id: InstrumentId, bar: &Bar) {
+        let Some(instrument) = self.instruments.get_mut(id.index()) else { return };
+        let missing = missing_bars(instrument.last_bar, bar, instrument.interval.0);
+        instrument.last_bar = Some(bar.open_time);
+        let watchers = instrument.watchers.clone();
+        for (strategy, slot) in watchers {
+            self.warm_slot(strategy, slot, bar, missing);
+        }
+    }
+
+    pub(super) fn on_mark(&mut self, id: InstrumentId, price: Price, effects: &mut Effects) {
+        if price.0 > 0 {
+            self.apply_mark(id, price, effects);
+        }
+    }
+
+    /// Time alone can confirm a breaker and bring back an exit the venue refused.
+    pub(super) fn on_timer(&mut self, effects: &mut Effects) {
+        for strategy in 0..self.strategies.len() {
+            self.observe_strategy(strategy, effects);
+        }
+        self.observe_account(effects);
+        for (strategy, slot) in self.all_slots() {
+            self.retry_exit(strategy, slot, effects);
+        }
+    }
+
+    /// Bars missing before this one; nothing for a bar already taken in.
+    fn advance_feed(&mut self, id: InstrumentId, bar: &Bar) -> Option<u32> {
+        let instrument = self.instruments.get_mut(id.index())?;
+        if instrument.last_bar.is_some_and(|last| bar.open_time <= last) {
+            return None;
+        }
+        let missing = missing_bars(instrument.last_bar, bar, instrument.interval.0);
+        instrument.last_bar = Some(bar.open_time);
+        Some(missing)
+    }
+
+    #[inline]
+    fn is_held(&self, id: InstrumentId) -> bool {
+        self.instruments.get(id.index()).is_some_and(|i| i.held)
+    }
+
+    /// Values every position in the instrument at the new price, then looks at guards and breakers.
+    pub(super) fn apply_mark(&mut self, id: InstrumentId, price: Price, effects: &mut Effects) {
+        let Some(instrument) = self.instruments.get_mut(id.index()) else { return };
+        instrument.mark = price;
+        if !instrument.held {
+            return;
+        }
+        let mut moved = false;
+        let watchers = instrument.watchers.len();
+        for index in 0..watchers {
+            let watcher = self.instruments.get(id.index()).and_then(|i| i.watchers.get(index)).copied();
+            let Some((strategy, slot)) = watcher else { continue };
+            if self.slot(strategy, slot).is_none_or(|s| s.position.base == Cash::ZERO) {
+                continue;
+            }
+            moved = true;
+            self.revalue(strategy, slot, effects);
+            self.observe_strategy(strategy, effects);
+            self.check_guards(strategy, slot, price, effects);
+        }
+        if moved {
+            self.observe_account(effects);
+        }
+    }
+
+    /// Brings the cached worth of one position up to its mark.
+    pub(super) fn revalue(&mut self, strategy: usize, slot: usize, effects: &mut Effects) {
+        let Some(owner) = self.strategies.get_mut(strategy) else { return };
+        let Some(held) = owner.slots.get_mut(slot) else { return };
+        let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
+        match held.position.value(&instrument.rules, instrument.mark) {
+            Ok(value) => {
+                let change = value.0.saturating_sub(held.value.0);
+                held.value = value;
+                owner.value = Cash(owner.value.0.saturating_add(change));
+                self.account_value = Cash(self.account_value.0.saturating_add(change));
+            }
+            Err(error) => fault(effects, "valuing a position", &error),
+        }
+    }
+
+    pub(super) fn observe_strategy(&mut self, index: usize, effects: &mut Effects) {
+        let Some(strategy) = self.strategies.get_mut(index) else { return };
+        let equity = strategy.equity();
+        let mut tripped: Vec<SmolStr> = Vec::new();
+        let breakers = strategy.config.breakers.iter().filter(|b| b.scope == BreakerScope::Strategy);
+        strategy.mark.observe(equity, self.now, breakers, &mut tripped);
+        for name in tripped {
+            self.trip(Some(index), &name, effects);
+        }
+    }
+
+    pub(super) fn observe_account(&mut self, effects: &mut Effects) {
+        let equity = self.account_equity();
+        let mut tripped: Vec<SmolStr> = Vec::new();
+        let breakers = self.account.breakers.iter().filter(|b| b.scope == BreakerScope::Account);
+        self.account_mark.observe(equity, self.now, breakers, &mut tripped);
+        for name in tripped {
+            self.trip(None, &name, effects);
+        }
+    }
+
+    /// Sells what lies at or below its stop while no stop order of ours can do it.
+    fn check_guards(&mut self, strategy: usize, slot: usize, price: Price, effects: &mut Effects) {
+        let Some(held) = self.slot(strategy, slot) else { return };
+        let unguarded = held.guards.iter().any(|guard| price <= guard.stop && guard.order.is_none());
+        if unguarded && held.exit.is_none() {
+            self.begin_exit(strategy, slot, Purpose::StopGuard, effects);
+        }
+    }
+
+    /// At the first bar of a new UTC day, tells how the day before ended.
+    fn close_day(&mut self, at: Timestamp, effects: &mut Effects) {
+        let day = at.day();
+        if self.day.is_some_and(|last| last < day) {
+            self.report_equity(Timestamp(day.saturating_mul(DAY_MS)), effects);
+        }
+        self.day = self.day.max(Some(day));
+    }
+
+    /// Reports equity of the account and of each strategy as it stands, dated `at`.
+    pub fn report_equity(&self, at: Timestamp, effects: &mut Effects) {
+        let account = EquityPoint {
+            strategy: None,
+            at,
+            equity: self.account_equity(),
+            cash: self.account_cash,
+            reference: self.account_mark.reference,
+            exposure: self.account_value,
+        };
+        effects.push(Effect::Report(Report::Equity(account)));
+        for (index, strategy) in self.strategies.iter().enumerate() {
+            let Ok(id) = u16::try_from(index) else { continue };
+            let point = EquityPoint {
+                strategy: Some(StrategyId(id)),
+                at,
+                equity: strategy.equity(),
+                cash: strategy.cash,
+                reference: strategy.mark.reference,
+                exposure: strategy.value,
+            };
+            effects.push(Effect::Report(Report::Equity(point)));
+        }
+    }
+}
+
+fn missing_bars(last: Option<Timestamp>, bar: &Bar, interval: i64) -> u32 {
+    let Some(last) = last else { return 0 };
+    let since = bar.open_time.since(last).0;
+    if since == interval {
+        return 0;
+    }
+    let steps = since / interval.max(1);
+    u32::try_from(steps.saturating_sub(1).max(0)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,241 @@
+//! Fills: each trade id counts once, in whatever order trades are told; positions are their fold.
+
+use crate::books::Book;
+use crate::config::FeeAsset;
+use crate::decision::StrategyId;
+use crate::event::{Effect, Effects, Record, Report};
+use crate::instrument::InstrumentId;
+use crate::money::{Cash, MoneyError, Percent, Price, Quantity, Rounding};
+use crate::order::{Fill, IntentId, OrderInput, OrderKind, OrderState, Purpose, Side};
+use crate::risk::{Draft, approve_exit};
+
+use super::fault;
+use super::state::{GuardPart, State};
+
+/// What a fee took, sorted by what it was taken from.
+#[derive(Debug, Clone, Copy, Default)]
+struct FeeParts {
+    /// Of the base asset.
+    base: Cash,
+    /// The rest, in the quote asset's worth.
+    quote: Cash,
+}
+
+impl State {
+    pub(super) fn on_fill(&mut self, fill: &Fill, effects: &mut Effects) {
+        let Some(order) = self.orders.by_client(fill.client_order_id) else {
+            effects.push(Effect::Report(Report::Foreign { client_order_id: fill.client_order_id }));
+            return;
+        };
+        if order.trades.contains(&fill.trade_id) {
+            return;
+        }
+        let (id, strategy, slot, purpose) =
+            (order.intent.id, order.strategy, order.slot, order.intent.purpose);
+        let filled = order.filled.checked_add(fill.quantity);
+        let input = match filled {
+            Ok(filled) if filled >= order.intent.quantity => OrderInput::FillRest,
+            _ => OrderInput::FillPart,
+        };
+        order.trades.push(fill.trade_id.clone());
+        order.filled = filled.unwrap_or(order.intent.quantity);
+        effects.push(Effect::Persist(Box::new(Record::Fill { intent: id, fill: fill.clone() })));
+        if let Err(error) = self.book_fill(strategy, slot, id, purpose, fill) {
+            fault(effects, "booking a fill", &error);
+        }
+        self.revalue(strategy, slot, effects);
+        let legal = self.advance(id, input, None, effects);
+        self.after_fill(strategy, slot, id, fill, effects);
+        if legal && self.orders.by_intent(id).is_some_and(|o| o.state.is_terminal()) {
+            self.after_end(id, effects);
+        }
+        self.observe_strategy(strategy, effects);
+        self.observe_account(effects);
+    }
+
+    /// Folds a fill into position, cash and books; the same for live fills and for those of the ledger.
+    pub(super) fn book_fill(
+        &mut self,
+        strategy: usize,
+        slot: usize,
+        intent: IntentId,
+        purpose: Purpose,
+        fill: &Fill,
+    ) -> Result<(), MoneyError> {
+        let parts = self.fee_parts(fill)?;
+        let Some(owner) = self.strategies.get_mut(strategy) else { return Ok(()) };
+        let Some(held) = owner.slots.get_mut(slot) else { return Ok(()) };
+        let Some(instrument) = self.instruments.get(held.instrument.index()) else { return Ok(()) };
+        let notional = instrument.rules.notional(fill.price, fill.quantity)?;
+        held.position.apply(fill, &instrument.rules, parts.base, parts.quote)?;
+        let base_fee_worth = instrument.rules.value_of_base(parts.base, fill.price)?;
+        held.fees = held.fees.checked_add(parts.quote)?.checked_add(base_fee_worth)?;
+        held.last_fill = held.last_fill.max(Some(fill.at));
+        if purpose.is_entry() && held.last_entry != Some(intent) {
+            let (day, count) = held.entries;
+            held.entries =
+                if day == fill.at.day() { (day, count.saturating_add(1)) } else { (fill.at.day(), 1) };
+            held.last_entry = Some(intent);
+        }
+        let received = match fill.side {
+            Side::Buy => notional.checked_neg()?,
+            Side::Sell => notional,
+        };
+        owner.cash = owner.cash.checked_add(received)?.checked_sub(parts.quote)?;
+        let id = held.instrument;
+        self.note_held(id);
+        self.post_fill(Book::Strategy(strategy), fill, received, parts)
+    }
+
+    fn note_held(&mut self, id: InstrumentId) {
+        let holds = |&(strategy, slot): &(usize, usize)| {
+            self.slot(strategy, slot).is_some_and(|s| s.position.base != Cash::ZERO)
+        };
+        let held = self.instruments.get(id.index()).is_some_and(|i| i.watchers.iter().any(holds));
+        if let Some(instrument) = self.instruments.get_mut(id.index()) {
+            instrument.held = held;
+        }
+    }
+
+    /// A fill of a strategy that is gone and holds nothing: its cash is the account's.
+    pub(super) fn book_fill_of_nobody(&mut self, fill: &Fill) -> Result<(), MoneyError> {
+        let parts = self.fee_parts(fill)?;
+        let Some(id) = self.instrument_of(&fill.symbol) else { return Ok(()) };
+        let Some(instrument) = self.instruments.get(id.index()) else { return Ok(()) };
+        let notional = instrument.rules.notional(fill.price, fill.quantity)?;
+        let received = match fill.side {
+            Side::Buy => notional.checked_neg()?,
+            Side::Sell => notional,
+        };
+        self.post_fill(Book::Unallocated, fill, received, parts)
+    }
+
+    /// The double entry of a fill: base and quote change hands with the world, the fee goes to the fees.
+    fn post_fill(
+        &mut self,
+        own: Book,
+        fill: &Fill,
+        received: Cash,
+        parts: FeeParts,
+    ) -> Result<(), MoneyError> {
+        let base = self.books.asset(fill.symbol.base());
+        let traded = self.base_amount(fill)?;
+        let (from, to) = match fill.side {
+            Side::Buy => (Book::External, own),
+            Side::Sell => (own, Book::External),
+        };
+        self.books.post(base, from, to, traded)?;
+        self.books.post(self.quote, Book::External, own, received)?;
+        self.account_cash = self.account_cash.checked_add(received)?;
+        let asset = self.books.asset(&fill.fee.asset);
+        if asset == self.quote {
+            self.account_cash = self.account_cash.checked_sub(fill.fee.amount)?;
+            return self.books.post(asset, own, Book::Fees, fill.fee.amount);
+        }
+        if asset == base {
+            return self.books.post(asset, own, Book::Fees, fill.fee.amount);
+        }
+        // A third asset is the account's: the strategy pays the account for it in quote.
+        self.books.post(asset, Book::Unallocated, Book::Fees, fill.fee.amount)?;
+        self.books.post(self.quote, own, Book::Unallocated, parts.quote)
+    }
+
+    fn fee_parts(&self, fill: &Fill) -> Result<FeeParts, MoneyError> {
+        let amount = fill.fee.amount;
+        if fill.fee.asset == *fill.symbol.base() {
+            return Ok(FeeParts { base: amount, quote: Cash::ZERO });
+        }
+        match &self.fees().paid_in {
+            FeeAsset::Other { asset, price } if *asset == fill.fee.asset => {
+                let quote = amount.mul_div(price.0, 10_i128.pow(18), Rounding::Up)?;
+                Ok(FeeParts { base: Cash::ZERO, quote })
+            }
+            _ => Ok(FeeParts { base: Cash::ZERO, quote: amount }),
+        }
+    }
+
+    fn base_amount(&self, fill: &Fill) -> Result<Cash, MoneyError> {
+        let overflow = MoneyError::Overflow { what: "a base amount" };
+        let id = self.instrument_of(&fill.symbol).ok_or(overflow.clone())?;
+        self.instruments.get(id.index()).ok_or(overflow)?.rules.base_amount(fill.quantity)
+    }
+
+    fn after_fill(&mut self, strategy: usize, slot: usize, id: IntentId, fill: &Fill, effects: &mut Effects) {
+        match fill.side {
+            Side::Buy => self.protect(strategy, slot, fill, effects),
+            Side::Sell => self.reduce_guards(strategy, slot, id, fill.quantity),
+        }
+        let Some(held) = self.slot(strategy, slot) else { return };
+        if fill.side == Side::Sell && self.sellable(held).0 <= 0 {
+            let dust = held.position.base.0 > 0;
+            let instrument = held.instrument;
+            self.cancel_orders(strategy, slot, |o| o.intent.side == Side::Sell && o.intent.id != id, effects);
+            self.finish_exit(strategy, slot);
+            if dust && let Ok(id) = u16::try_from(strategy) {
+                effects.push(Effect::Report(Report::Dust { strategy: StrategyId(id), instrument }));
+            }
+        }
+    }
+
+    /// Each entry fill gets a stop of its own, at the strategy's distance below its price.
+    fn protect(&mut self, strategy: usize, slot: usize, fill: &Fill, effects: &mut Effects) {
+        let Some(owner) = self.strategies.get(strategy) else { return };
+        let Some(distance) = owner.config.stop_loss else { return };
+        let Some(held) = owner.slots.get(slot) else { return };
+        let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
+        let Some(stop) = stop_price(fill.price, distance) else { return };
+        // Up to the tick: a stop that is off goes off earlier, not later.
+        let stop = instrument.rules.round_tick(stop, Rounding::Up);
+        let guarded: i64 = held.guards.iter().map(|g| g.quantity.0).sum();
+        let free = self.sellable(held).0.saturating_sub(guarded).max(0);
+        let quantity = Quantity(fill.quantity.0.min(free));
+        let exiting = held.exit.is_some();
+        let draft = Draft {
+            side: Side::Sell,
+            kind: OrderKind::Stop { trigger: stop },
+            quantity,
+            purpose: Purpose::StopLoss,
+            price: stop,
+        };
+        let sellable = self.sellable(held);
+        let order = match approve_exit(sellable, draft) {
+            Some(approved) if !exiting => self.intend(strategy, slot, approved, fill.at, effects),
+            _ => None,
+        };
+        if quantity.0 > 0
+            && let Some(held) = self.slot_mut(strategy, slot)
+        {
+            held.guards.push(GuardPart { stop, quantity, order });
+        }
+    }
+
+    /// A sale takes from the guard of its own order first, then from the others in their order.
+    fn reduce_guards(&mut self, strategy: usize, slot: usize, id: IntentId, sold: Quantity) {
+        let Some(held) = self.slot_mut(strategy, slot) else { return };
+        held.guards.sort_by_key(|guard| guard.order != Some(id));
+        let mut left = sold.0;
+        for guard in &mut held.guards {
+            let taken = guard.quantity.0.min(left);
+            guard.quantity.0 -= taken;
+            left -= taken;
+        }
+        held.guards.retain(|guard| guard.quantity.0 > 0);
+    }
+
+    /// Whether the order is one whose end frees the slot.
+    pub(super) fn is_open(&self, id: IntentId) -> bool {
+        self.orders.open.iter().any(|o| o.intent.id == id && o.state != OrderState::Absent)
+    }
+}
+
+/// That far below the fill, rounded up to a price unit.
+fn stop_price(price: Price, distance: Percent) -> Option<Price> {
+    let kept = crate::money::PERCENT_ONE.checked_sub(distance.0)?;
+    let units = crate::money::mul_div(
+        i128::from(price.0),
+        i128::from(kept),
+        i128::from(crate::money::PERCENT_ONE),
+        Rounding::Up,
+    );
+    i64::try_from(units.ok()?).ok().filter(|units| *units > 0).map(Price)
+}

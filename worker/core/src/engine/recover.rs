@@ -1,0 +1,244 @@
+//! Recovery: the state as it was at the last commit, folded from the ledger's rows by the code that made it.
+
+use crate::config::{Config, ResolvedStrategy};
+use crate::money::{Cash, MoneyError, Quantity};
+use crate::name::Symbol;
+use crate::order::{IntentId, TradeId};
+use crate::portfolio::Mark;
+use crate::recovery::{
+    BookedFill, Checkpoint, Guard, History, InstrumentMark, LedgerIdentity, OpenOrder, Watermark,
+};
+use crate::time::Timestamp;
+
+use super::config::InstrumentSpec;
+use super::state::{Exit, GuardPart, Order, State, Strategy};
+
+/// Why a ledger cannot be gone on with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecoverError {
+    /// A sum of its rows does not fit.
+    #[error("the ledger's rows cannot be summed up ({source}); restore it from a backup")]
+    Money {
+        /// What did not fit.
+        #[from]
+        source: MoneyError,
+    },
+    /// Rows for something the configuration no longer names.
+    #[error(
+        "the ledger holds {what} of {symbol}, which the market data no longer offers; put it back or start with a new data directory"
+    )]
+    UnknownInstrument {
+        /// A position or an order.
+        what: &'static str,
+        /// Of which instrument.
+        symbol: Symbol,
+    },
+    /// Debits and credits differ.
+    #[error("the ledger's books do not balance; restore it from a backup")]
+    Unbalanced,
+}
+
+impl State {
+    /// The engine as of the ledger's last commit. Indicators are filled by `WarmUp` events next, then a `ConfigChange`
+    /// takes over what was edited meanwhile.
+    ///
+    /// Open orders come back as they were last seen; the driver settles them with the venue before anything else.
+    pub fn recover(
+        config: &Config,
+        instruments: Vec<InstrumentSpec>,
+        identity: LedgerIdentity,
+        history: &History,
+    ) -> Result<Self, RecoverError> {
+        let mut state = Self::new(config.account.clone(), instruments, identity);
+        state.next_intent = history.next_intent.max(1);
+        state.adopt(config, &mut Vec::new());
+        for gone in history.checkpoint.iter().flat_map(|c| &c.holding) {
+            state.adopt_gone(gone);
+        }
+        for transfer in &history.transfers {
+            state.book_transfer(transfer)?;
+        }
+        for booked in &history.fills {
+            state.recover_fill(booked)?;
+        }
+        for open in &history.open_orders {
+            state.recover_order(open, &history.fills)?;
+        }
+        state.halts.clone_from(&history.halts);
+        if let Some(checkpoint) = &history.checkpoint {
+            state.restore(checkpoint);
+        }
+        if state.is_balanced() { Ok(state) } else { Err(RecoverError::Unbalanced) }
+    }
+
+    fn recover_fill(&mut self, booked: &BookedFill) -> Result<(), RecoverError> {
+        let symbol = &booked.fill.symbol;
+        let Some(strategy) = self.strategy_of(booked.strategy) else {
+            let unknown = || RecoverError::UnknownInstrument { what: "fills", symbol: symbol.clone() };
+            self.instrument_of(symbol).ok_or_else(unknown)?;
+            return Ok(self.book_fill_of_nobody(&booked.fill)?);
+        };
+        let slot = self.slot_of(strategy, symbol, "a position")?;
+        self.book_fill(strategy, slot, booked.intent, booked.purpose, &booked.fill)?;
+        Ok(())
+    }
+
+    fn recover_order(&mut self, open: &OpenOrder, fills: &[BookedFill]) -> Result<(), RecoverError> {
+        let Some(strategy) = self.strategy_of(open.intent.strategy) else { return Ok(()) };
+        let slot = self.slot_of(strategy, &open.intent.symbol, "an order")?;
+        let own = || fills.iter().rev().filter(|b| b.intent == open.intent.id);
+        let filled: i64 = own().map(|b| b.fill.quantity.0).sum();
+        let trades: Vec<TradeId> = own().map(|b| b.fill.trade_id.clone()).collect();
+        self.orders.open.push(Order {
+            intent: open.intent.clone(),
+            strategy,
+            slot,
+            state: open.state,
+            attempt: open.attempt,
+            filled: Quantity(filled),
+            trades,
+            cancelling: false,
+        });
+        Ok(())
+    }
+
+    fn slot_of(
+        &mut self,
+        strategy: usize,
+        symbol: &Symbol,
+        what: &'static str,
+    ) -> Result<usize, RecoverError> {
+        let unknown = || RecoverError::UnknownInstrument { what, symbol: symbol.clone() };
+        let id = self.instrument_of(symbol).ok_or_else(unknown)?;
+        let known = |s: &Strategy| s.slots.iter().position(|slot| slot.instrument == id);
+        if let Some(slot) = self.strategies.get(strategy).and_then(known) {
+            return Ok(slot);
+        }
+        // Held, but no longer listed: exits only.
+        self.list_unlisted(strategy, id);
+        self.strategies.get(strategy).and_then(known).ok_or_else(unknown)
+    }
+
+    fn restore(&mut self, checkpoint: &Checkpoint) {
+        self.now = checkpoint.now;
+        for known in &checkpoint.instruments {
+            if let Some(id) = self.instrument_of(&known.symbol)
+                && let Some(instrument) = self.instruments.get_mut(id.index())
+            {
+                instrument.mark = known.mark;
+                self.day = self.day.max(known.last_bar.map(Timestamp::day));
+            }
+        }
+        let mut ignored = Vec::new();
+        for (strategy, slot) in self.all_slots() {
+            self.revalue(strategy, slot, &mut ignored);
+        }
+        for watermark in &checkpoint.strategies {
+            if let Some(index) = watermark.strategy.and_then(|uid| self.strategy_of(uid)) {
+                self.restore_strategy(index, watermark);
+            }
+        }
+        self.account_mark = mark_of(&checkpoint.account);
+    }
+
+    fn restore_strategy(&mut self, index: usize, watermark: &Watermark) {
+        let places: Vec<_> = watermark.guards.iter().map(|g| self.instrument_of(&g.symbol)).collect();
+        let exits: Vec<_> =
+            watermark.exits.iter().map(|(s, purpose)| (self.instrument_of(s), *purpose)).collect();
+        let Some(strategy) = self.strategies.get_mut(index) else { return };
+        strategy.mark = mark_of(watermark);
+        for (guard, id) in watermark.guards.iter().zip(places) {
+            if let Some(slot) = strategy.slots.iter_mut().find(|s| Some(s.instrument) == id) {
+                slot.guards.push(GuardPart {
+                    stop: guard.stop,
+                    quantity: guard.quantity,
+                    order: guard.order,
+                });
+            }
+        }
+        for (id, purpose) in exits {
+            if let Some(slot) = strategy.slots.iter_mut().find(|s| Some(s.instrument) == id) {
+                slot.exit = Some(Exit { purpose, refused: false });
+            }
+        }
+    }
+
+    /// Orders whose outcome the venue must be asked for before anything else is done.
+    pub fn unsettled(&self) -> Vec<super::OrderView> {
+        self.orders.open.iter().map(super::view::order_view).collect()
+    }
+
+    /// What the next commit must hold beside its rows.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let instruments = self.instruments.iter().map(|i| InstrumentMark {
+            symbol: i.rules.symbol.clone(),
+            last_bar: i.last_bar,
+            mark: i.mark,
+        });
+        let strategies = self.strategies.iter().map(|s| Watermark {
+            strategy: Some(s.config.uid),
+            guards: self.guards_of(s),
+            exits: self.exits_of(s),
+            ..watermark_of(&s.mark)
+        });
+        Checkpoint {
+            now: self.now,
+            instruments: instruments.collect(),
+            strategies: strategies.collect(),
+            account: watermark_of(&self.account_mark),
+            fill_cursor: 0,
+            holding: self.holding(),
+        }
+    }
+
+    fn holding(&self) -> Vec<ResolvedStrategy> {
+        let holds = |(index, strategy): &(usize, &Strategy)| {
+            let ordered = self.orders.open.iter().any(|o| o.strategy == *index);
+            ordered || strategy.slots.iter().any(|slot| slot.position.base != Cash::ZERO)
+        };
+        self.strategies.iter().enumerate().filter(holds).map(|(_, s)| s.config.clone()).collect()
+    }
+
+    fn guards_of(&self, strategy: &Strategy) -> Vec<Guard> {
+        let mut guards = Vec::new();
+        for slot in &strategy.slots {
+            let Some(instrument) = self.instruments.get(slot.instrument.index()) else { continue };
+            guards.extend(slot.guards.iter().map(|g| Guard {
+                symbol: instrument.rules.symbol.clone(),
+                stop: g.stop,
+                order: g.order.filter(|id: &IntentId| self.is_open(*id)),
+                quantity: g.quantity,
+            }));
+        }
+        guards
+    }
+
+    fn exits_of(&self, strategy: &Strategy) -> Vec<(Symbol, crate::order::Purpose)> {
+        let exits = strategy.slots.iter().filter_map(|slot| {
+            let symbol = &self.instruments.get(slot.instrument.index())?.rules.symbol;
+            slot.exit.map(|exit| (symbol.clone(), exit.purpose))
+        });
+        exits.collect()
+    }
+}
+
+fn mark_of(watermark: &Watermark) -> Mark {
+    Mark {
+        reference: watermark.reference,
+        peak: watermark.peak,
+        breached_since: watermark.breached_since.clone(),
+        tripped: watermark.tripped.clone(),
+    }
+}
+
+fn watermark_of(mark: &Mark) -> Watermark {
+    Watermark {
+        strategy: None,
+        reference: mark.reference,
+        peak: mark.peak,
+        breached_since: mark.breached_since.clone(),
+        tripped: mark.tripped.clone(),
+        guards: Vec::new(),
+        exits: Vec::new(),
+    }
+}

@@ -1,0 +1,294 @@
+//! What the engine remembers.
+
+use crate::books::{AssetId, Books};
+use crate::config::{
+    Config, FeeAsset, FeeConfig, InstrumentState, ResolvedAccount, ResolvedStrategy, VenueConfig,
+};
+use crate::decision::StrategyId;
+use crate::halt::Halt;
+use crate::instrument::{InstrumentId, InstrumentRules};
+use crate::money::{BasisPoints, Cash, Price, Quantity};
+use crate::name::{Symbol, Uid};
+use crate::order::{Attempt, ClientOrderId, Intent, IntentId, OrderState, Purpose, TradeId};
+use crate::portfolio::{Mark, Position};
+use crate::recovery::LedgerIdentity;
+use crate::signal::SignalState;
+use crate::time::{Millis, Timestamp};
+
+use super::config::InstrumentSpec;
+use super::window::Window;
+
+/// One account with its strategies, orders and halts.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub(super) now: Timestamp,
+    pub(super) identity: LedgerIdentity,
+    pub(super) next_intent: u64,
+    pub(super) account: ResolvedAccount,
+    pub(super) instruments: Vec<Instrument>,
+    pub(super) strategies: Vec<Strategy>,
+    pub(super) orders: Orders,
+    pub(super) books: Books,
+    pub(super) quote: AssetId,
+    pub(super) halts: Vec<Halt>,
+    pub(super) account_mark: Mark,
+    /// Worth of all positions at their marks.
+    pub(super) account_value: Cash,
+    /// Quote cash of the account, allocated or not.
+    pub(super) account_cash: Cash,
+    /// What came in less what went out by other ways than trading, at its worth then.
+    pub(super) invested: Cash,
+    /// Day of the last bar; a new one closes the old one's equity.
+    pub(super) day: Option<i64>,
+}
+
+/// One instrument of the feed.
+#[derive(Debug, Clone)]
+pub(super) struct Instrument {
+    pub(super) rules: InstrumentRules,
+    pub(super) interval: Millis,
+    pub(super) mark: Price,
+    pub(super) last_bar: Option<Timestamp>,
+    /// Whether any strategy holds any of it.
+    pub(super) held: bool,
+    /// Who trades it: strategy and slot.
+    pub(super) watchers: Vec<(usize, usize)>,
+}
+
+/// One strategy.
+#[derive(Debug, Clone)]
+pub(super) struct Strategy {
+    pub(super) config: ResolvedStrategy,
+    /// Whether it still exists; what is gone makes no entries.
+    pub(super) present: bool,
+    /// Whether the deletion policy of one that is gone was carried out.
+    pub(super) deletion_applied: bool,
+    pub(super) slots: Vec<Slot>,
+    /// Quote cash of its sub-ledger.
+    pub(super) cash: Cash,
+    /// Capital it was given.
+    pub(super) allocated: Cash,
+    /// Worth of its positions at their marks.
+    pub(super) value: Cash,
+    pub(super) mark: Mark,
+}
+
+/// One strategy in one instrument.
+#[derive(Debug, Clone)]
+pub(super) struct Slot {
+    pub(super) instrument: InstrumentId,
+    pub(super) state: InstrumentState,
+    pub(super) signal: SignalState,
+    pub(super) window: Option<Window>,
+    pub(super) position: Position,
+    pub(super) value: Cash,
+    pub(super) fees: Cash,
+    pub(super) last_fill: Option<Timestamp>,
+    /// UTC day and entries filled on it.
+    pub(super) entries: (i64, u32),
+    pub(super) last_entry: Option<IntentId>,
+    pub(super) exit: Option<Exit>,
+    pub(super) guards: Vec<GuardPart>,
+}
+
+/// An exit under way: stops and entries are cancelled first, then what is held is sold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Exit {
+    pub(super) purpose: Purpose,
+    /// Set when the venue refused the order: it is tried again on the next bar, not in a loop.
+    pub(super) refused: bool,
+}
+
+/// A part of a position that must be sold at its stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GuardPart {
+    pub(super) stop: Price,
+    pub(super) quantity: Quantity,
+    pub(super) order: Option<IntentId>,
+}
+
+/// An order whose story may still go on.
+#[derive(Debug, Clone)]
+pub(super) struct Order {
+    pub(super) intent: Intent,
+    pub(super) strategy: usize,
+    pub(super) slot: usize,
+    pub(super) state: OrderState,
+    pub(super) attempt: Attempt,
+    pub(super) filled: Quantity,
+    pub(super) trades: Vec<TradeId>,
+    pub(super) cancelling: bool,
+}
+
+/// Open orders, and the last few that ended: fills of those may still come in late.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Orders {
+    pub(super) open: Vec<Order>,
+    pub(super) ended: std::collections::VecDeque<Order>,
+}
+
+/// Ended orders that are remembered for late fills.
+const REMEMBERED: usize = 256;
+
+impl Orders {
+    pub(super) fn by_client(&mut self, id: ClientOrderId) -> Option<&mut Order> {
+        let fits = |order: &&mut Order| order.intent.client_order_id == id;
+        self.open.iter_mut().find(fits).or_else(|| self.ended.iter_mut().rev().find(fits))
+    }
+
+    pub(super) fn by_intent(&mut self, id: IntentId) -> Option<&mut Order> {
+        let fits = |order: &&mut Order| order.intent.id == id;
+        self.open.iter_mut().find(fits).or_else(|| self.ended.iter_mut().rev().find(fits))
+    }
+
+    pub(super) fn of_slot(&self, strategy: usize, slot: usize) -> impl Iterator<Item = &Order> {
+        self.open.iter().filter(move |order| order.strategy == strategy && order.slot == slot)
+    }
+
+    /// Moves an order that has ended out of the way.
+    pub(super) fn settle(&mut self, id: IntentId) {
+        if let Some(index) = self.open.iter().position(|o| o.intent.id == id && o.state.is_terminal()) {
+            let order = self.open.remove(index);
+            if self.ended.len() >= REMEMBERED {
+                self.ended.pop_front();
+            }
+            self.ended.push_back(order);
+        }
+    }
+}
+
+impl Order {
+    pub(super) fn remaining(&self) -> Quantity {
+        Quantity(self.intent.quantity.0.saturating_sub(self.filled.0).max(0))
+    }
+}
+
+impl Strategy {
+    pub(super) fn equity(&self) -> Cash {
+        Cash(self.cash.0.saturating_add(self.value.0))
+    }
+}
+
+impl State {
+    /// An engine that has seen nothing: no cash, no strategies yet; a `ConfigChange` brings them.
+    ///
+    /// `instruments` are those of the feed, in its order; their index is their [`InstrumentId`].
+    pub fn new(account: ResolvedAccount, instruments: Vec<InstrumentSpec>, identity: LedgerIdentity) -> Self {
+        let mut books = Books::default();
+        let quote = books.asset(&account.quote_currency);
+        let instruments = instruments.into_iter().map(|spec| Instrument {
+            rules: spec.rules,
+            interval: spec.interval,
+            mark: Price::default(),
+            last_bar: None,
+            held: false,
+            watchers: Vec::new(),
+        });
+        Self {
+            now: Timestamp(i64::MIN),
+            identity,
+            next_intent: 1,
+            account,
+            instruments: instruments.collect(),
+            strategies: Vec::new(),
+            orders: Orders::default(),
+            books,
+            quote,
+            halts: Vec::new(),
+            account_mark: Mark::default(),
+            account_value: Cash::ZERO,
+            account_cash: Cash::ZERO,
+            invested: Cash::ZERO,
+            day: None,
+        }
+    }
+
+    pub(super) fn account_equity(&self) -> Cash {
+        Cash(self.account_cash.0.saturating_add(self.account_value.0).saturating_add(self.other_worth().0))
+    }
+
+    /// Worth of the third asset fees are paid in, at its configured price.
+    fn other_worth(&self) -> Cash {
+        let FeeAsset::Other { asset, price } = &self.fees().paid_in else { return Cash::ZERO };
+        let held =
+            self.books.holdings().find(|(held, _)| *held == asset).map_or(Cash::ZERO, |(_, amount)| amount);
+        held.mul_div(price.0, 10_i128.pow(18), crate::money::Rounding::Down).unwrap_or_default()
+    }
+
+    pub(super) fn fees(&self) -> &FeeConfig {
+        let VenueConfig::Paper(paper) = &self.account.venue;
+        &paper.fees
+    }
+
+    pub(super) fn dearest_fee(&self) -> BasisPoints {
+        self.fees().taker.max(self.fees().maker)
+    }
+
+    pub(super) fn slippage(&self) -> BasisPoints {
+        let VenueConfig::Paper(paper) = &self.account.venue;
+        paper.slippage
+    }
+
+    pub(super) fn instrument_of(&self, symbol: &Symbol) -> Option<InstrumentId> {
+        let index = self.instruments.iter().position(|i| i.rules.symbol == *symbol)?;
+        u16::try_from(index).ok().map(InstrumentId)
+    }
+
+    pub(super) fn strategy_of(&self, uid: Uid) -> Option<usize> {
+        self.strategies.iter().position(|s| s.config.uid == uid)
+    }
+
+    pub(super) fn slot(&self, strategy: usize, slot: usize) -> Option<&Slot> {
+        self.strategies.get(strategy)?.slots.get(slot)
+    }
+
+    pub(super) fn slot_mut(&mut self, strategy: usize, slot: usize) -> Option<&mut Slot> {
+        self.strategies.get_mut(strategy)?.slots.get_mut(slot)
+    }
+
+    /// The uid and name of a strategy, for people and rows.
+    pub fn strategy_name(&self, id: StrategyId) -> Option<(Uid, &str)> {
+        self.strategies.get(id.index()).map(|s| (s.config.uid, s.config.name.as_str()))
+    }
+
+    /// The configuration of a strategy as it is in force.
+    pub fn strategy_config(&self, id: StrategyId) -> Option<&ResolvedStrategy> {
+        self.strategies.get(id.index()).map(|s| &s.config)
+    }
+
+    /// The rules of an instrument.
+    pub fn rules(&self, id: InstrumentId) -> Option<&InstrumentRules> {
+        self.instruments.get(id.index()).map(|i| &i.rules)
+    }
+
+    /// Open time of the last bar taken in.
+    pub fn last_bar(&self, id: InstrumentId) -> Option<Timestamp> {
+        self.instruments.get(id.index()).and_then(|i| i.last_bar)
+    }
+
+    /// The latest price; zero before the first.
+    pub fn mark(&self, id: InstrumentId) -> Option<Price> {
+        self.instruments.get(id.index()).map(|i| i.mark)
+    }
+
+    /// The latest time told.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The account in force.
+    pub fn account(&self) -> &ResolvedAccount {
+        &self.account
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Config {
+        let strategies = self.strategies.iter().filter(|s| s.present).map(|s| s.config.clone()).collect();
+        Config { account: self.account.clone(), strategies }
+    }
+
+    /// Whether every asset's books sum to nothing; a ledger that does not is not traded on.
+    pub fn is_balanced(&self) -> bool {
+        self.books.is_balanced()
+    }
+}

@@ -1,0 +1,450 @@
+//! Orders: the intent that is durable before a byte leaves, the states an order goes through, and the one table that
+//! says which transition is legal.
+//!
+//! *Denied* means refused by us (see [`crate::denial`]) and never reaches this module; *rejected* means refused by the
+//! venue. An order whose outcome is not known is [`OrderState::Unknown`] and is never sent again before a look-up.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::money::{Cash, Price, Quantity};
+use crate::name::{Asset, Symbol, Uid};
+use crate::time::Timestamp;
+
+/// The number of an intent, unique in its ledger and rising.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IntentId(pub u64);
+
+/// The first 32 bits of every client order id of a ledger; tells our orders from others'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Incarnation(pub u32);
+
+/// Counts the workers that ever owned a ledger; only grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+/// How often the same intent was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Attempt(pub u32);
+
+/// Our id of an order at the venue: a version-8 UUID, 36 characters, made from what the order is, never from time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClientOrderId(pub Uuid);
+
+impl ClientOrderId {
+    /// The id of that intent in that ledger.
+    pub fn derive(incarnation: Incarnation, strategy: Uid, intent: IntentId) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"tradewind client order id v1");
+        hasher.update(strategy.0.as_bytes());
+        hasher.update(&intent.0.to_be_bytes());
+        let mut bytes = [0_u8; 16];
+        let tag = incarnation.0.to_be_bytes();
+        let rest = hasher.finalize();
+        for (target, source) in bytes.iter_mut().zip(tag.iter().chain(rest.as_bytes())) {
+            *target = *source;
+        }
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+
+    /// The ledger it was made for.
+    pub fn incarnation(self) -> Incarnation {
+        let (tag, _, _, _) = self.0.as_fields();
+        Incarnation(tag)
+    }
+}
+
+impl fmt::Display for ClientOrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Buy or sell.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display,
+)]
+pub enum Side {
+    /// Pay quote, receive base.
+    Buy,
+    /// Pay base, receive quote.
+    Sell,
+}
+
+/// How an order is executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OrderKind {
+    /// At once, at the market's price.
+    Market,
+    /// At that price or better, resting until then.
+    Limit {
+        /// Worst acceptable price.
+        price: Price,
+    },
+    /// A market order once the price has reached the trigger.
+    Stop {
+        /// The price that sets it off.
+        trigger: Price,
+    },
+}
+
+/// Why an order is made.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::IntoStaticStr,
+)]
+pub enum Purpose {
+    /// Adds risk.
+    Entry,
+    /// Reduces risk because the signal says so.
+    SignalExit,
+    /// Rests at the venue and reduces risk when the price falls to it.
+    StopLoss,
+    /// Reduces risk because the price fell to the stop while no stop order rested at the venue.
+    StopGuard,
+    /// Reduces risk because a halt or a deletion demands it.
+    Liquidation,
+}
+
+impl Purpose {
+    /// Whether the order adds risk.
+    pub fn is_entry(self) -> bool {
+        self == Self::Entry
+    }
+}
+
+/// An order we have decided on. It is durable before anything is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Intent {
+    /// Its number.
+    pub id: IntentId,
+    /// What the venue knows it by.
+    pub client_order_id: ClientOrderId,
+    /// Whose it is.
+    pub strategy: Uid,
+    /// In which instrument.
+    pub symbol: Symbol,
+    /// Buy or sell.
+    pub side: Side,
+    /// How.
+    pub kind: OrderKind,
+    /// How much.
+    pub quantity: Quantity,
+    /// Why.
+    pub purpose: Purpose,
+    /// The price it was sized at.
+    pub reference_price: Price,
+    /// Open time of the decision bar it follows from; the event's time for orders that follow from no decision.
+    pub decision_bar: Timestamp,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// An entry is not sent after this.
+    pub valid_until: Timestamp,
+    /// The worker that decided it.
+    pub epoch: Epoch,
+}
+
+/// The request as the venue gets it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderRequest {
+    /// The intent it comes from.
+    pub intent: IntentId,
+    /// Which sending of it this is.
+    pub attempt: Attempt,
+    /// What the venue knows it by.
+    pub client_order_id: ClientOrderId,
+    /// In which instrument.
+    pub symbol: Symbol,
+    /// Buy or sell.
+    pub side: Side,
+    /// How.
+    pub kind: OrderKind,
+    /// How much.
+    pub quantity: Quantity,
+    /// Not to be accepted after this.
+    pub valid_until: Timestamp,
+}
+
+/// Where an order stands.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::EnumIter,
+    strum::IntoStaticStr,
+)]
+pub enum OrderState {
+    /// Decided, not yet sent.
+    Intended,
+    /// On its way; the venue has not answered.
+    Sent,
+    /// The venue has it; nothing filled.
+    Accepted,
+    /// Partly filled, the rest still open.
+    PartiallyFilled,
+    /// Filled to the last unit.
+    Filled,
+    /// Ended by a cancel; what had filled stays.
+    Cancelled,
+    /// Ended by the venue or by age; what had filled stays.
+    Expired,
+    /// Refused by the venue.
+    Rejected,
+    /// Sent, and nobody knows what came of it.
+    Unknown,
+    /// The venue has proven not to have it.
+    Absent,
+}
+
+impl OrderState {
+    /// Whether nothing can happen to the order any more, but for late fills.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Filled | Self::Cancelled | Self::Expired | Self::Rejected | Self::Absent)
+    }
+}
+
+/// What can happen to an order.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::EnumIter,
+)]
+pub enum OrderInput {
+    /// It is being sent (again only from [`OrderState::Absent`], as a new attempt).
+    Send,
+    /// The venue took it.
+    Accept,
+    /// Part of it filled.
+    FillPart,
+    /// The last of it filled.
+    FillRest,
+    /// The venue ended it on our cancel.
+    Cancel,
+    /// The venue ended it by itself, or we let it lapse unsent.
+    Expire,
+    /// The venue refused it.
+    Reject,
+    /// No answer that says what happened.
+    LoseTrack,
+    /// The venue answered a look-up: it does not have it.
+    NotFound,
+}
+
+/// A transition that must not happen. The order stays as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[error("an order that is {from} cannot {input}; the event is recorded and ignored")]
+pub struct IllegalTransition {
+    /// Where it stands.
+    pub from: OrderState,
+    /// What was said to have happened.
+    pub input: OrderInput,
+}
+
+/// The state an order goes to. The only table of legal transitions there is.
+///
+/// Fills are facts and are legal in every state an order can have at the venue, also after its end: a cancel that
+/// crossed a fill on the wire, or a report that comes late, must not lose money.
+#[expect(clippy::match_same_arms, reason = "the table is read row by row: one input a group")]
+pub fn transition(from: OrderState, input: OrderInput) -> Result<OrderState, IllegalTransition> {
+    use OrderInput as I;
+    use OrderState as S;
+    match (from, input) {
+        (S::Intended | S::Absent, I::Send) => Ok(S::Sent),
+        (S::Intended | S::Unknown, I::Expire) => Ok(S::Expired),
+        (S::Sent | S::Unknown | S::Accepted, I::Accept) => Ok(S::Accepted),
+        (S::PartiallyFilled, I::Accept) => Ok(S::PartiallyFilled),
+        (S::Sent | S::Unknown | S::Accepted | S::PartiallyFilled, I::FillPart) => Ok(S::PartiallyFilled),
+        (S::Cancelled, I::FillPart) => Ok(S::Cancelled),
+        (S::Expired, I::FillPart) => Ok(S::Expired),
+        (
+            S::Sent | S::Unknown | S::Accepted | S::PartiallyFilled | S::Cancelled | S::Expired,
+            I::FillRest,
+        ) => Ok(S::Filled),
+        (S::Sent | S::Unknown | S::Accepted | S::PartiallyFilled | S::Cancelled, I::Cancel) => {
+            Ok(S::Cancelled)
+        }
+        (S::Sent | S::Accepted | S::PartiallyFilled | S::Expired, I::Expire) => Ok(S::Expired),
+        (S::Sent | S::Unknown, I::Reject) => Ok(S::Rejected),
+        (S::Intended | S::Sent | S::Unknown, I::LoseTrack) => Ok(S::Unknown),
+        (S::Unknown, I::NotFound) => Ok(S::Absent),
+        _ => Err(IllegalTransition { from, input }),
+    }
+}
+
+/// The venue's id of a trade; the key that makes a fill count once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TradeId(pub smol_str::SmolStr);
+
+/// What a trade cost.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fee {
+    /// The asset it was taken in.
+    pub asset: Asset,
+    /// How much; never negative.
+    pub amount: Cash,
+}
+
+/// Whether the order rested or took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Liquidity {
+    /// It rested in the book.
+    Maker,
+    /// It took from the book.
+    Taker,
+}
+
+/// A trade of one of our orders, as the venue tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fill {
+    /// The venue's id of it.
+    pub trade_id: TradeId,
+    /// The order it belongs to.
+    pub client_order_id: ClientOrderId,
+    /// In which instrument.
+    pub symbol: Symbol,
+    /// Buy or sell.
+    pub side: Side,
+    /// At what price.
+    pub price: Price,
+    /// How much.
+    pub quantity: Quantity,
+    /// What it cost.
+    pub fee: Fee,
+    /// Maker or taker.
+    pub liquidity: Liquidity,
+    /// The venue's time of it.
+    pub at: Timestamp,
+}
+
+/// What the venue says of an order, beside its fills.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OrderUpdate {
+    /// It has the order under that id of its own.
+    Accepted {
+        /// The venue's id.
+        venue_order_id: smol_str::SmolStr,
+    },
+    /// It refused the order.
+    Rejected {
+        /// Its code, as listed in the adapter's outcome table.
+        code: smol_str::SmolStr,
+        /// Its words.
+        message: String,
+    },
+    /// It ended the order on our cancel.
+    Cancelled,
+    /// It ended the order by itself.
+    Expired,
+    /// No answer, or one that says nothing.
+    Unknown {
+        /// What was seen.
+        message: String,
+    },
+    /// Asked by id, it does not have the order.
+    NotFound,
+}
+
+/// A legal step of one order; append-only in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transition {
+    /// Whose.
+    pub intent: IntentId,
+    /// Which sending of it.
+    pub attempt: Attempt,
+    /// The worker that saw it.
+    pub epoch: Epoch,
+    /// From where.
+    pub from: OrderState,
+    /// To where.
+    pub to: OrderState,
+    /// When.
+    pub at: Timestamp,
+    /// The venue's id or words, when it gave any.
+    pub detail: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::IntoEnumIterator;
+
+    use super::*;
+
+    #[test]
+    fn a_terminal_order_never_opens_again_but_an_absent_one_may_be_sent_anew() {
+        for from in OrderState::iter().filter(|s| s.is_terminal()) {
+            for input in OrderInput::iter() {
+                match transition(from, input) {
+                    Ok(OrderState::Sent) => assert_eq!((from, input), (OrderState::Absent, OrderInput::Send)),
+                    Ok(to) => assert!(to.is_terminal(), "{from} {input} {to}"),
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_order_is_not_sent_before_it_is_proven_absent() {
+        assert!(transition(OrderState::Unknown, OrderInput::Send).is_err());
+        assert!(transition(OrderState::Sent, OrderInput::Send).is_err());
+        assert!(
+            transition(OrderState::Sent, OrderInput::NotFound).is_err(),
+            "not found counts only after losing track"
+        );
+        assert_eq!(transition(OrderState::Unknown, OrderInput::NotFound), Ok(OrderState::Absent));
+        assert_eq!(transition(OrderState::Absent, OrderInput::Send), Ok(OrderState::Sent));
+    }
+
+    #[test]
+    fn a_fill_after_a_cancel_is_not_lost() {
+        assert_eq!(transition(OrderState::Cancelled, OrderInput::FillRest), Ok(OrderState::Filled));
+        assert_eq!(transition(OrderState::Cancelled, OrderInput::FillPart), Ok(OrderState::Cancelled));
+        assert!(transition(OrderState::Filled, OrderInput::Cancel).is_err());
+        assert!(transition(OrderState::Rejected, OrderInput::FillPart).is_err());
+    }
+
+    #[test]
+    fn client_order_ids_carry_the_ledgers_tag_and_are_uuids_of_36_characters() {
+        let strategy = Uid(Uuid::from_u128(7));
+        let id = ClientOrderId::derive(Incarnation(0xdead_beef), strategy, IntentId(1));
+        assert_eq!(id.to_string().len(), 36);
+        assert!(id.to_string().starts_with("deadbeef-"));
+        assert_eq!((id.0.get_version_num(), id.incarnation()), (8, Incarnation(0xdead_beef)));
+        assert_eq!(id, ClientOrderId::derive(Incarnation(0xdead_beef), strategy, IntentId(1)));
+        let mut ids: Vec<_> =
+            (0..1000).map(|n| ClientOrderId::derive(Incarnation(1), strategy, IntentId(n))).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 1000);
+    }
+}

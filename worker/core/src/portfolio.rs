@@ -1,0 +1,201 @@
+//! Positions as a fold over fills, and the watermark drawdown is measured from.
+//!
+//! Nothing here knows prices of its own: marks come in as arguments, transfers never move drawdown.
+
+use smol_str::SmolStr;
+
+use crate::instrument::InstrumentRules;
+use crate::limits::Breaker;
+use crate::money::{Cash, MoneyError, PERCENT_ONE, Percent, Price, Quantity, Rounding};
+use crate::order::{Fill, Side};
+use crate::time::Timestamp;
+
+/// What a strategy holds of one instrument, net of fees taken in the base asset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Held, in the base asset; exact, fees taken in base already gone.
+    pub base: Cash,
+    /// What it cost with its fees, in the quote asset.
+    pub cost: Cash,
+    /// Profit and loss of what was sold, after fees.
+    pub realized: Cash,
+    /// `base` in quantity units when it is a whole number of them; spares a division a mark.
+    whole: Option<Quantity>,
+}
+
+impl Position {
+    /// What can be sold: the base held, down to the lot.
+    #[inline]
+    pub fn sellable(&self, rules: &InstrumentRules) -> Quantity {
+        let units = match self.whole {
+            Some(units) => units,
+            None => rules.quantity_of_base(self.base).unwrap_or_default(),
+        };
+        rules.floor_lot(Quantity(units.0.max(0)))
+    }
+
+    /// Folds one fill in. `base_fee` is what the fee took of the base asset, `quote_fee` the worth of the rest of it.
+    pub fn apply(
+        &mut self,
+        fill: &Fill,
+        rules: &InstrumentRules,
+        base_fee: Cash,
+        quote_fee: Cash,
+    ) -> Result<(), MoneyError> {
+        let notional = rules.notional(fill.price, fill.quantity)?;
+        let traded = rules.base_amount(fill.quantity)?;
+        match fill.side {
+            Side::Buy => {
+                self.base = self.base.checked_add(traded)?.checked_sub(base_fee)?;
+                self.cost = self.cost.checked_add(notional)?.checked_add(quote_fee)?;
+            }
+            Side::Sell => {
+                let gone = traded.checked_add(base_fee)?;
+                let share = if gone >= self.base || self.base.0 <= 0 {
+                    self.cost
+                } else {
+                    self.cost.mul_div(gone.0, self.base.0, Rounding::Up)?
+                };
+                self.base = self.base.checked_sub(gone)?;
+                self.cost = self.cost.checked_sub(share)?;
+                self.realized =
+                    self.realized.checked_add(notional)?.checked_sub(quote_fee)?.checked_sub(share)?;
+            }
+        }
+        let units = rules.quantity_of_base(self.base)?;
+        self.whole = (rules.base_amount(units)? == self.base).then_some(units);
+        Ok(())
+    }
+
+    /// Worth at a price, in the quote asset.
+    #[inline]
+    pub fn value(&self, rules: &InstrumentRules, mark: Price) -> Result<Cash, MoneyError> {
+        if self.base.0 == 0 {
+            return Ok(Cash::ZERO);
+        }
+        match self.whole {
+            Some(units) => rules.notional(mark, units),
+            None => rules.value_of_base(self.base, mark),
+        }
+    }
+}
+
+/// Whether `lost` is at least that percentage of `reference`. What cannot be computed counts as reached: fail closed.
+#[inline]
+fn reaches(lost: i128, percent: Percent, reference: i128) -> bool {
+    /// Below this no product with a percentage overflows; equity of 10^12 in quote units lies far below.
+    const SAFE: i128 = 1 << 100;
+    if (0..SAFE).contains(&lost) && (0..SAFE).contains(&reference) && (0..=PERCENT_ONE).contains(&percent.0) {
+        return lost * i128::from(PERCENT_ONE) >= reference * i128::from(percent.0);
+    }
+    match (lost.checked_mul(i128::from(PERCENT_ONE)), reference.checked_mul(i128::from(percent.0))) {
+        (Some(found), Some(limit)) => found >= limit,
+        _ => true,
+    }
+}
+
+/// The high-water mark and what its breakers have seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mark {
+    /// What drawdown is measured from.
+    pub reference: Cash,
+    /// The highest equity; never rebased.
+    pub peak: Cash,
+    /// For each breaker that sees its line passed: since when.
+    pub breached_since: Vec<(SmolStr, Timestamp)>,
+    /// Breakers that tripped and were not resumed.
+    pub tripped: Vec<SmolStr>,
+}
+
+impl Mark {
+    /// Starts from that equity.
+    pub fn starting_at(equity: Cash) -> Self {
+        Self { reference: equity, peak: equity, ..Self::default() }
+    }
+
+    /// Drawdown of that equity from the reference, in percent, rounded up (against risk).
+    pub fn drawdown(&self, equity: Cash) -> Percent {
+        if equity >= self.reference || self.reference.0 <= 0 {
+            return Percent(0);
+        }
+        let lost = Cash(self.reference.0.saturating_sub(equity.0));
+        lost.mul_div(i128::from(PERCENT_ONE), self.reference.0, Rounding::Up)
+            .ok()
+            .and_then(|units| i64::try_from(units.0).ok())
+            .map_or(Percent(i64::MAX), Percent)
+    }
+
+    /// Takes in a new equity and appends the breakers that trip on it.
+    #[inline]
+    pub fn observe<'b>(
+        &mut self,
+        equity: Cash,
+        now: Timestamp,
+        breakers: impl Iterator<Item = &'b Breaker>,
+        tripped: &mut Vec<SmolStr>,
+    ) {
+        if equity >= self.reference {
+            self.reference = equity;
+            self.peak = self.peak.max(equity);
+            if !self.breached_since.is_empty() {
+                self.breached_since.clear();
+            }
+            return;
+        }
+        for breaker in breakers {
+            self.observe_breaker(breaker, equity, now, tripped);
+        }
+    }
+
+    fn observe_breaker(
+        &mut self,
+        breaker: &Breaker,
+        equity: Cash,
+        now: Timestamp,
+        tripped: &mut Vec<SmolStr>,
+    ) {
+        let lost = self.reference.0.saturating_sub(equity.0);
+        let line_passed = reaches(lost, breaker.drawdown, self.reference.0);
+        let since = self.breached_since.iter().position(|(name, _)| *name == breaker.name);
+        if !line_passed {
+            if let Some(index) = since {
+                self.breached_since.remove(index);
+            }
+            return;
+        }
+        let since = if let Some((_, since)) = since.and_then(|index| self.breached_since.get(index)) {
+            *since
+        } else {
+            self.breached_since.push((breaker.name.clone(), now));
+            now
+        };
+        if now.since(since) >= breaker.confirm_for && !self.tripped.contains(&breaker.name) {
+            self.tripped.push(breaker.name.clone());
+            tripped.push(breaker.name.clone());
+        }
+    }
+
+    /// Cash came in or went out: the reference moves so that drawdown does not. It is rounded down, lest a deposit trip a
+    /// breaker that stands a hair below its line.
+    pub fn transfer(&mut self, before: Cash, after: Cash) -> Result<(), MoneyError> {
+        for level in [&mut self.reference, &mut self.peak] {
+            *level = if before.0 <= 0 || after.0 <= 0 {
+                level.checked_add(after.checked_sub(before)?)?.max(after)
+            } else {
+                level.mul_div(after.0, before.0, Rounding::Down)?
+            };
+        }
+        Ok(())
+    }
+
+    /// A resume: drawdown starts again from here; the reported peak stays.
+    pub fn rebase(&mut self, breaker: &str, equity: Cash) {
+        self.reference = equity;
+        self.breached_since.clear();
+        self.tripped.retain(|name| name != breaker);
+    }
+}
+
+#[cfg(test)]
+#[path = "portfolio_tests.rs"]
+mod tests;

@@ -1,0 +1,132 @@
+//! What the ledger gives back at start-up, from which the engine's state is folded again.
+//!
+//! Money comes from the append-only rows alone; the [`Checkpoint`] holds only what no row can tell (marks, watermarks,
+//! feed positions), as of the same commit.
+
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use crate::config::ResolvedStrategy;
+use crate::event::Transfer;
+use crate::halt::Halt;
+use crate::money::{Cash, Price};
+use crate::name::{Symbol, Uid};
+use crate::order::{Attempt, Epoch, Fill, Incarnation, Intent, IntentId, OrderState, Purpose};
+use crate::time::Timestamp;
+
+/// All that is needed to go on where the last commit stopped.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct History {
+    /// The number the next intent gets.
+    pub next_intent: u64,
+    /// Orders that are not in a terminal state, by rising number.
+    pub open_orders: Vec<OpenOrder>,
+    /// Every fill ever booked, in the order it was booked.
+    pub fills: Vec<BookedFill>,
+    /// Every transfer, in order.
+    pub transfers: Vec<Transfer>,
+    /// Halts in force, in the order they were made.
+    pub halts: Vec<Halt>,
+    /// As of the last commit; none on a new ledger.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// An order whose story has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenOrder {
+    /// What was decided.
+    pub intent: Intent,
+    /// The last sending.
+    pub attempt: Attempt,
+    /// Where it stands by the ledger.
+    pub state: OrderState,
+}
+
+/// A fill with what its intent says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BookedFill {
+    /// The order it belongs to.
+    pub intent: IntentId,
+    /// Whose.
+    pub strategy: Uid,
+    /// Why the order was made.
+    pub purpose: Purpose,
+    /// The fill.
+    pub fill: Fill,
+}
+
+/// What no append-only row can tell, as of one commit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checkpoint {
+    /// The engine's time.
+    pub now: Timestamp,
+    /// Feed position and mark of each instrument.
+    pub instruments: Vec<InstrumentMark>,
+    /// Watermarks of each strategy.
+    pub strategies: Vec<Watermark>,
+    /// Watermark of the account.
+    pub account: Watermark,
+    /// How far the venue's fills were taken in; the driver's, not the engine's.
+    #[serde(default)]
+    pub fill_cursor: u64,
+    /// Strategies that hold something or have open orders, as they were last configured: should one be gone at the next
+    /// start, what it holds is still known for what it is.
+    #[serde(default)]
+    pub holding: Vec<ResolvedStrategy>,
+}
+
+/// Where the feed of one instrument stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstrumentMark {
+    /// Which.
+    pub symbol: Symbol,
+    /// Open time of the last bar processed, if any.
+    pub last_bar: Option<Timestamp>,
+    /// The latest price; zero while there was none.
+    pub mark: Price,
+}
+
+/// The drawdown reference of a strategy or the account, and since when each breaker's line is passed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Watermark {
+    /// Whose; none is the account.
+    pub strategy: Option<Uid>,
+    /// What drawdown is measured from.
+    pub reference: Cash,
+    /// The highest equity ever, transfers left out as in the reference; never rebased.
+    pub peak: Cash,
+    /// Breaker name and the time its line was passed first without coming back.
+    pub breached_since: Vec<(SmolStr, Timestamp)>,
+    /// Breakers that tripped and were not yet resumed.
+    pub tripped: Vec<SmolStr>,
+    /// What is held and at which price it must be sold.
+    pub guards: Vec<Guard>,
+    /// Exits that were started and whose order is not yet made.
+    pub exits: Vec<(Symbol, Purpose)>,
+}
+
+/// A part of a position and the price at which it must be sold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Guard {
+    /// In which instrument.
+    pub symbol: Symbol,
+    /// Sell at or below.
+    pub stop: Price,
+    /// The stop order that guards it at the venue, if one was made.
+    pub order: Option<IntentId>,
+    /// How much it guards.
+    pub quantity: crate::money::Quantity,
+}
+
+/// Who this ledger belongs to and how often it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerIdentity {
+    /// Tag of every client order id.
+    pub incarnation: Incarnation,
+    /// The present worker's.
+    pub epoch: Epoch,
+}
