@@ -1,0 +1,450 @@
+//! ExchangeAccount: a venue, its market data, ledger and policy, and whether it may trade live. One account is one
+//! worker.
+//!
+//! Wire types only: what they mean for the engine is decided in [`crate::resolve`].
+
+#![expect(unreachable_pub, reason = "KubeSchema repeats each type inside a function")]
+#![expect(clippy::doc_markdown, reason = "kubectl explain shows these comments, backticks and all")]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::common::{
+    Applied, AssetText, BpsNumber, Decimal, Empty, GoDuration, HaltStatus, ObjectName, ObjectRef,
+    PercentNumber, UidText,
+};
+use crate::trading_strategy::{Phase, Portfolio};
+
+/// A venue, its market data, ledger and policy, and whether it may trade live.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "tradewind.dev",
+    version = "v1alpha1",
+    kind = "ExchangeAccount",
+    plural = "exchangeaccounts",
+    shortname = "exacct",
+    category = "trading",
+    namespaced,
+    status = "ExchangeAccountStatus",
+    derive = "PartialEq",
+    doc = "An account on a venue: its market data, ledger and risk policy, and whether it may trade live. One account is one worker pod with one ledger; all strategies that name it run inside.",
+    cel,
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,50}[a-z0-9])?$')")
+        .message("metadata.name must be a lower-case DNS label of at most 52 characters that starts with a letter; rename the account"),
+    selectable = ".spec.allowLive",
+    selectable = ".spec.riskPolicyRef.name",
+    printcolumn(name = "PHASE", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "VENUE", type_ = "string", json_path = ".status.venue"),
+    printcolumn(name = "LIVE", type_ = "boolean", json_path = ".spec.allowLive"),
+    printcolumn(name = "STRATEGIES", type_ = "string", json_path = ".status.strategies"),
+    printcolumn(name = "EQUITY", type_ = "string", json_path = ".status.trading.equity"),
+    printcolumn(name = "PNL-24H", type_ = "string", json_path = ".status.trading.pnl24h"),
+    printcolumn(name = "DRAWDOWN", type_ = "string", json_path = ".status.trading.drawdown"),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", priority = 1),
+    printcolumn(name = "REASON", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
+    printcolumn(name = "HALTED-BY", type_ = "string", json_path = ".status.halt.sources[*].name", priority = 1),
+    printcolumn(name = "EXPOSURE", type_ = "string", json_path = ".status.trading.exposure", priority = 1),
+    printcolumn(name = "POLICY", type_ = "string", json_path = ".spec.riskPolicyRef.name", priority = 1),
+    printcolumn(name = "DATA", type_ = "string", json_path = ".spec.marketData.replay.dataSet", priority = 1),
+    printcolumn(name = "FRESH", type_ = "string", json_path = ".status.conditions[?(@.type==\"DataFresh\")].status", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!self.allowLive || !has(self.venue.paper)")
+    .message("allowLive must be false on a paper venue, which has no real money; set allowLive to false or name a real venue"))]
+pub struct ExchangeAccountSpec {
+    /// Where orders go: exactly one of the variants.
+    pub venue: Venue,
+
+    /// Where bars come from: exactly one of the variants.
+    pub market_data: MarketData,
+
+    /// The RiskPolicy whose limits and breakers hold for the account and each of its strategies, in the same
+    /// namespace. While it is missing no entries are made.
+    pub risk_policy_ref: ObjectRef,
+
+    /// Whether strategies with mode Live may trade here; the second of the two keys that real money needs. Must be
+    /// false on a paper venue. Default: false.
+    #[serde(default)]
+    pub allow_live: bool,
+
+    /// Where orders, fills and decisions are kept: exactly one of the variants. Default: SQLite on a volume of 1Gi.
+    #[serde(default)]
+    pub ledger: Ledger,
+
+    /// The worker's pod. Default: no settings of its own.
+    #[serde(default)]
+    pub worker: Worker,
+}
+
+/// Where orders go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Venue {
+    /// A simulated venue: orders fill against the market data, with fees, slippage, latency and partial fills.
+    Paper(PaperVenue),
+}
+
+/// The simulated venue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.balances.exists(b, b.asset == self.quoteCurrency)")
+    .message("balances must hold the quote currency; add {asset: the quoteCurrency, amount: \"10000\"}"))]
+#[x_kube(validation = Rule::new("!has(self.fees.paidIn.other) || self.fees.paidIn.other.asset != self.quoteCurrency")
+    .message("fees.paidIn.other must not be the quote currency; write paidIn: {quote: {}}"))]
+pub struct PaperVenue {
+    /// The currency that equity, capital and limits are counted in, such as USD. Immutable.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("quoteCurrency is immutable; create a second account in the other currency"))]
+    pub quote_currency: AssetText,
+
+    /// What the account holds at the start, 1 to 32 assets, one entry an asset; an asset not listed is zero. The
+    /// capital of all strategies together stays within the quote currency's amount.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["asset".into()]))]
+    #[schemars(length(min = 1, max = 32))]
+    pub balances: Vec<Balance>,
+
+    /// What each trade costs. Default: 40 basis points for makers and 60 for takers, paid in the quote asset.
+    #[serde(default)]
+    pub fees: Fees,
+
+    /// Basis points a taker fills worse than the market, 0 to 1000, at most four decimals. Default: 2.
+    #[serde(default = "default_slippage")]
+    #[schemars(range(min = 0, max = 1_000))]
+    pub slippage_bps: BpsNumber,
+
+    /// Time from sending an order to its reaching the market, a duration from 0s to 1m. Default: 150ms.
+    #[serde(default = "default_latency")]
+    #[x_kube(validation = Rule::new("duration(self) <= duration('1m')").message("latency must be at most 1m; use a value such as 150ms"))]
+    pub latency: GoDuration,
+
+    /// Percent of a bar's volume that the fills of one order may take, 0.01 to 100, at most four decimals; the rest
+    /// of the order waits for the next bar. Default: 10.
+    #[serde(default = "default_volume_share")]
+    #[schemars(range(min = 0.01, max = 100))]
+    pub volume_share_percent: PercentNumber,
+}
+
+fn default_slippage() -> BpsNumber {
+    BpsNumber(2.0)
+}
+
+fn default_latency() -> GoDuration {
+    "150ms".into()
+}
+
+fn default_volume_share() -> PercentNumber {
+    PercentNumber(10.0)
+}
+
+/// An amount of one asset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Balance {
+    /// Code of the asset in capitals, such as USD.
+    pub asset: AssetText,
+    /// Units of the asset as decimal text, zero or more, such as "10000".
+    pub amount: Decimal,
+}
+
+/// What each trade costs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fees {
+    /// Basis points of the notional for orders that rested in the book, 0 to 1000, at most four decimals. Default: 40.
+    #[serde(default = "default_maker")]
+    #[schemars(range(min = 0, max = 1_000))]
+    pub maker_bps: BpsNumber,
+    /// Basis points of the notional for orders that took from the book, 0 to 1000, at most four decimals. Default: 60.
+    #[serde(default = "default_taker")]
+    #[schemars(range(min = 0, max = 1_000))]
+    pub taker_bps: BpsNumber,
+    /// The asset fees are taken in: exactly one of the variants. Default: quote.
+    #[serde(default)]
+    pub paid_in: PaidIn,
+}
+
+fn default_maker() -> BpsNumber {
+    BpsNumber(40.0)
+}
+
+fn default_taker() -> BpsNumber {
+    BpsNumber(60.0)
+}
+
+impl Default for Fees {
+    fn default() -> Self {
+        Self { maker_bps: default_maker(), taker_bps: default_taker(), paid_in: PaidIn::default() }
+    }
+}
+
+/// The asset a fee is taken in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PaidIn {
+    /// The quote asset of the traded instrument.
+    Quote(Empty),
+    /// What is received: the base asset of a buy, the quote asset of a sell.
+    Received(Empty),
+    /// A third asset at a fixed price; the quote asset once its balance is used up.
+    Other(OtherFeeAsset),
+}
+
+impl Default for PaidIn {
+    fn default() -> Self {
+        Self::Quote(Empty {})
+    }
+}
+
+/// A third asset that pays fees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OtherFeeAsset {
+    /// Code of the asset in capitals, such as BNB; not the quote currency.
+    pub asset: AssetText,
+    /// Price of one unit in the account's quote currency as decimal text greater than zero, such as "300".
+    #[x_kube(validation = Rule::new("double(self) > 0.0").message("price must be greater than zero; write the asset's price in the quote currency, such as \"300\""))]
+    pub price: Decimal,
+}
+
+/// Where bars come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum MarketData {
+    /// Recorded bars of a data set.
+    Replay(Replay),
+}
+
+/// Recorded bars.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Replay {
+    /// Name of a packaged data set, or of a folder below the worker's market-data directory, such as coinbase-1h.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub data_set: String,
+    /// How fast recorded time passes: exactly one of the variants. Default: realTime.
+    #[serde(default)]
+    pub speed: Speed,
+}
+
+/// How fast recorded time passes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Speed {
+    /// As fast as it did: a bar of 1h each hour.
+    RealTime(Empty),
+    /// That many times as fast.
+    Times(Times),
+    /// As fast as the machine can.
+    Max(Empty),
+}
+
+impl Default for Speed {
+    fn default() -> Self {
+        Self::RealTime(Empty {})
+    }
+}
+
+/// A multiple of real time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Times {
+    /// How many times as fast as real time, 1 to 1000000; with 3600 a bar of 1h takes a second.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub factor: i32,
+}
+
+/// Where orders, fills and decisions are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Ledger {
+    /// A SQLite file on a volume of the worker's own.
+    Sqlite(SqliteLedger),
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::Sqlite(SqliteLedger::default())
+    }
+}
+
+/// The volume of a SQLite ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)")
+    .message("ledger.sqlite.storageClassName is immutable; create a second account to keep its ledger elsewhere"))]
+pub struct SqliteLedger {
+    /// Size of the volume as a Kubernetes quantity, such as 1Gi; may grow, never shrink. A full volume stops entries.
+    /// Default: 1Gi.
+    #[serde(default = "default_ledger_size")]
+    #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$"))]
+    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity(oldSelf)) >= 0").message("ledger.sqlite.size must not shrink; keep the old size or a larger one"))]
+    pub size: String,
+    /// Storage class of the volume. Immutable. Left out: the cluster's default class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub storage_class_name: Option<String>,
+}
+
+fn default_ledger_size() -> String {
+    "1Gi".to_owned()
+}
+
+impl Default for SqliteLedger {
+    fn default() -> Self {
+        Self { size: default_ledger_size(), storage_class_name: None }
+    }
+}
+
+/// The worker's pod.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Worker {
+    /// What the worker's container asks for and may use at most. Default: what the operator is installed with.
+    #[serde(default)]
+    pub resources: Resources,
+}
+
+/// Requests and limits of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// What the scheduler sets aside. Left out: the operator's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<ResourceAmounts>,
+    /// What the container may use at most; above its memory it is killed. Left out: the operator's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<ResourceAmounts>,
+}
+
+/// Amounts of processor and memory.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceAmounts {
+    /// Processor as a Kubernetes quantity, such as 100m for a tenth of a core. Left out: the operator's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<CpuQuantity>,
+    /// Memory as a Kubernetes quantity, such as 64Mi. Left out: the operator's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryQuantity>,
+}
+
+/// Processor as a Kubernetes quantity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CpuQuantity(pub String);
+
+impl JsonSchema for CpuQuantity {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "CpuQuantity".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,3}|m)?$", "maxLength": 16})
+    }
+}
+
+/// Memory as a Kubernetes quantity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MemoryQuantity(pub String);
+
+impl JsonSchema for MemoryQuantity {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "MemoryQuantity".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[1-9][0-9]{0,11}(Ki|Mi|Gi|k|M|G)?$", "maxLength": 16})
+    }
+}
+
+/// What the operator and the worker see of the account.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExchangeAccountStatus {
+    /// The metadata.generation this status describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// One word for people, derived from the conditions; programs read the conditions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Ready, Reconciling, Stalled and Halted by the operator; DataFresh, PositionsReconciled and PositionsProtected
+    /// by the worker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<Condition>,
+    /// The kind of venue, such as Paper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub venue: Option<String>,
+    /// Running strategies of all that name the account, such as "2/3".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub strategies: Option<String>,
+    /// Which halts hold for the whole account and what they do together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halt: Option<HaltStatus>,
+    /// Which strategy may use how much cash and which base assets; oldest first, kept until released.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
+    #[schemars(length(max = 1024))]
+    pub grants: Vec<GrantStatus>,
+    /// What the worker has in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<Applied>,
+    /// What the worker reports, written when something happened and at most each 60 seconds otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trading: Option<AccountTrading>,
+}
+
+/// What one strategy may use of the account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GrantStatus {
+    /// Uid of the strategy that holds the grant.
+    pub uid: UidText,
+    /// Name of the strategy, for people.
+    pub name: ObjectName,
+    /// Cash it may use, in the account's quote currency, as decimal text.
+    pub capital: Decimal,
+    /// Base assets that it alone may trade on the account.
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[schemars(length(max = 128))]
+    pub assets: Vec<AssetText>,
+}
+
+/// What the worker reports of the account. Strings are for people; exact numbers are decimal text.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountTrading {
+    /// Cash and positions at the mark, such as "10071.86 USD".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub equity: Option<String>,
+    /// Change of equity over the last 24 hours, such as "+1.8%".
+    #[serde(default, rename = "pnl24h", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub pnl_24h: Option<String>,
+    /// Loss from the reference of the account's breakers, such as "4.2%".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub drawdown: Option<String>,
+    /// Positions and open entries of all strategies as part of equity, such as "41%".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub exposure: Option<String>,
+    /// The account's money, exact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portfolio: Option<Portfolio>,
+}
