@@ -1,0 +1,349 @@
+//! A ledger in memory, for backtests and tests: the rules of the port without files, fsync or hash chain.
+//!
+//! It forgets everything when dropped; what matters must go to a durable ledger.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use smol_str::SmolStr;
+use tradewind_core::event::{HaltChange, Record, Transfer};
+use tradewind_core::halt::Halt;
+use tradewind_core::instrument::InstrumentRules;
+use tradewind_core::name::{Symbol, Uid};
+use tradewind_core::order::{
+    Attempt, ClientOrderId, Fill, Intent, IntentId, OrderState, TradeId, Transition,
+};
+use tradewind_core::recovery::{BookedFill, Checkpoint, History, LedgerIdentity, OpenOrder};
+use tradewind_core::time::Timestamp;
+
+use crate::balances::Balances;
+use crate::conflict::{already_there, check_epoch, not_there, other_numbers, stands_at, stands_elsewhere};
+use crate::error::LedgerError;
+use crate::port::{
+    BalanceRow, Batch, Committed, DecisionFilter, DecisionRow, EquityRow, Ledger, LedgerReader, OutcomeCount,
+    Pruned, TradeRow,
+};
+use crate::rows::rules_of;
+
+/// How an order stands, projected from its transitions.
+#[derive(Debug)]
+struct Kept {
+    intent: Intent,
+    name: SmolStr,
+    state: OrderState,
+    attempt: Attempt,
+}
+
+/// How to take one record back when a later one of its batch is refused.
+#[derive(Debug)]
+enum Undo {
+    Intent(IntentId, ClientOrderId),
+    Transition(IntentId, OrderState, Attempt),
+    Fill(Symbol, TradeId),
+    Halts(Vec<Halt>),
+    Transfer,
+}
+
+/// The port in memory.
+#[derive(Debug)]
+pub struct MemoryLedger {
+    identity: LedgerIdentity,
+    intents: BTreeMap<IntentId, Kept>,
+    client_order_ids: HashSet<ClientOrderId>,
+    fills: Vec<BookedFill>,
+    trades: HashMap<(Symbol, TradeId), usize>,
+    transfers: Vec<Transfer>,
+    halts: Vec<Halt>,
+    decisions: Vec<DecisionRow>,
+    outcomes: BTreeMap<(SmolStr, SmolStr, SmolStr), u64>,
+    equity: Vec<EquityRow>,
+    checkpoint: Option<Checkpoint>,
+    rules: Vec<InstrumentRules>,
+    undo: Vec<Undo>,
+}
+
+impl MemoryLedger {
+    /// An empty ledger of that identity.
+    pub fn new(identity: LedgerIdentity) -> Self {
+        Self {
+            identity,
+            intents: BTreeMap::new(),
+            client_order_ids: HashSet::new(),
+            fills: Vec::new(),
+            trades: HashMap::new(),
+            transfers: Vec::new(),
+            halts: Vec::new(),
+            decisions: Vec::new(),
+            outcomes: BTreeMap::new(),
+            equity: Vec::new(),
+            checkpoint: None,
+            rules: Vec::new(),
+            undo: Vec::new(),
+        }
+    }
+
+    fn apply(&mut self, record: &Record, batch: &Batch<'_>) -> Result<bool, LedgerError> {
+        match record {
+            Record::Intent(intent) => self.add_intent(intent, batch)?,
+            Record::Transition(transition) => self.move_order(transition)?,
+            Record::Fill { intent, fill } => return self.book(*intent, fill, batch),
+            Record::Halt(change) => {
+                self.undo.push(Undo::Halts(self.halts.clone()));
+                fold_halt(&mut self.halts, change);
+            }
+            Record::Transfer(transfer) => {
+                self.transfers.push(transfer.clone());
+                self.undo.push(Undo::Transfer);
+            }
+            // Nothing reads a rebase back: the reference is in the checkpoint.
+            Record::Rebase { .. } => {}
+        }
+        Ok(false)
+    }
+
+    fn add_intent(&mut self, intent: &Intent, batch: &Batch<'_>) -> Result<(), LedgerError> {
+        rules_of(batch, &intent.symbol)?;
+        check_epoch(intent.id, intent.epoch, self.identity)?;
+        let known =
+            self.intents.contains_key(&intent.id) || self.client_order_ids.contains(&intent.client_order_id);
+        if known {
+            return Err(already_there(intent));
+        }
+        let name = batch.names.iter().find(|(uid, _)| *uid == intent.strategy).map(|(_, name)| name.clone());
+        let name = name.unwrap_or_else(|| smol_str::format_smolstr!("{}", intent.strategy));
+        self.client_order_ids.insert(intent.client_order_id);
+        let kept = Kept { intent: intent.clone(), name, state: OrderState::Intended, attempt: Attempt(0) };
+        self.intents.insert(intent.id, kept);
+        self.undo.push(Undo::Intent(intent.id, intent.client_order_id));
+        Ok(())
+    }
+
+    fn move_order(&mut self, transition: &Transition) -> Result<(), LedgerError> {
+        check_epoch(transition.intent, transition.epoch, self.identity)?;
+        let kept = self.intents.get_mut(&transition.intent).ok_or_else(|| not_there(transition.intent))?;
+        if kept.state != transition.from || stands_at(transition) != i64::from(kept.attempt.0) {
+            return Err(stands_elsewhere(transition, kept.state.into(), i64::from(kept.attempt.0)));
+        }
+        self.undo.push(Undo::Transition(transition.intent, kept.state, kept.attempt));
+        kept.state = transition.to;
+        kept.attempt = transition.attempt;
+        Ok(())
+    }
+
+    fn book(&mut self, id: IntentId, fill: &Fill, batch: &Batch<'_>) -> Result<bool, LedgerError> {
+        rules_of(batch, &fill.symbol)?;
+        let kept = self.intents.get(&id).ok_or_else(|| not_there(id))?;
+        let key = (fill.symbol.clone(), fill.trade_id.clone());
+        if let Some(booked) = self.trades.get(&key).and_then(|index| self.fills.get(*index)) {
+            let same = booked.intent == id && booked.fill == *fill;
+            return if same { Ok(false) } else { Err(other_numbers(id, fill)) };
+        }
+        self.trades.insert(key, self.fills.len());
+        self.fills.push(BookedFill {
+            intent: id,
+            strategy: kept.intent.strategy,
+            purpose: kept.intent.purpose,
+            fill: fill.clone(),
+        });
+        self.undo.push(Undo::Fill(fill.symbol.clone(), fill.trade_id.clone()));
+        Ok(true)
+    }
+
+    fn roll_back(&mut self) {
+        while let Some(step) = self.undo.pop() {
+            match step {
+                Undo::Intent(id, client_order_id) => {
+                    self.intents.remove(&id);
+                    self.client_order_ids.remove(&client_order_id);
+                }
+                Undo::Transition(id, state, attempt) => {
+                    if let Some(kept) = self.intents.get_mut(&id) {
+                        (kept.state, kept.attempt) = (state, attempt);
+                    }
+                }
+                Undo::Fill(symbol, trade_id) => {
+                    self.fills.pop();
+                    self.trades.remove(&(symbol, trade_id));
+                }
+                Undo::Halts(halts) => self.halts = halts,
+                Undo::Transfer => {
+                    self.transfers.pop();
+                }
+            }
+        }
+    }
+
+    fn remember_rules(&mut self, rules: &[InstrumentRules]) {
+        for rule in rules {
+            if !self.rules.iter().any(|known| known.symbol == rule.symbol) {
+                self.rules.push(rule.clone());
+            }
+        }
+    }
+
+    fn rules(&self, symbol: &Symbol) -> Result<&InstrumentRules, LedgerError> {
+        let found = self.rules.iter().find(|rules| rules.symbol == *symbol);
+        found.ok_or_else(|| LedgerError::UnknownInstrument { symbol: symbol.clone() })
+    }
+
+    fn trade(&self, booked: &BookedFill) -> Result<TradeRow, LedgerError> {
+        let kept = self.intents.get(&booked.intent).ok_or_else(|| not_there(booked.intent))?;
+        let fill = &booked.fill;
+        let rules = self.rules(&fill.symbol)?;
+        Ok(TradeRow {
+            intent: booked.intent,
+            trade_id: fill.trade_id.0.clone(),
+            strategy: booked.strategy,
+            strategy_name: kept.name.clone(),
+            symbol: fill.symbol.clone(),
+            side: fill.side,
+            purpose: booked.purpose,
+            price: rules.price_text(fill.price).into(),
+            quantity: rules.quantity_text(fill.quantity).into(),
+            fee: fill.fee.amount,
+            fee_asset: fill.fee.asset.clone(),
+            liquidity: fill.liquidity,
+            at: fill.at,
+        })
+    }
+}
+
+impl LedgerReader for MemoryLedger {
+    async fn history(&mut self) -> Result<History, LedgerError> {
+        let open = self.intents.values().filter(|kept| !kept.state.is_terminal());
+        Ok(History {
+            next_intent: self.intents.last_key_value().map_or(0, |(id, _)| id.0.saturating_add(1)),
+            open_orders: open
+                .map(|kept| OpenOrder {
+                    intent: kept.intent.clone(),
+                    attempt: kept.attempt,
+                    state: kept.state,
+                })
+                .collect(),
+            fills: self.fills.clone(),
+            transfers: self.transfers.clone(),
+            halts: self.halts.clone(),
+            checkpoint: self.checkpoint.clone(),
+        })
+    }
+
+    async fn decisions(&mut self, filter: &DecisionFilter) -> Result<Vec<DecisionRow>, LedgerError> {
+        let mut found: Vec<&DecisionRow> =
+            self.decisions.iter().rev().filter(|row| matches(filter, row)).collect();
+        found.sort_by_key(|row| std::cmp::Reverse(row.at));
+        let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+        Ok(found.into_iter().take(limit).cloned().collect())
+    }
+
+    async fn outcomes(&mut self) -> Result<Vec<OutcomeCount>, LedgerError> {
+        let row = |((name, stage, outcome), count): (&(SmolStr, SmolStr, SmolStr), &u64)| OutcomeCount {
+            strategy_name: name.clone(),
+            stage: stage.clone(),
+            outcome: outcome.clone(),
+            count: *count,
+        };
+        Ok(self.outcomes.iter().map(row).collect())
+    }
+
+    async fn symbols(&mut self) -> Result<Vec<Symbol>, LedgerError> {
+        let mut symbols: Vec<Symbol> = self.intents.values().map(|kept| kept.intent.symbol.clone()).collect();
+        symbols.sort();
+        symbols.dedup();
+        Ok(symbols)
+    }
+
+    async fn fill_counts(&mut self) -> Result<Vec<(SmolStr, u64)>, LedgerError> {
+        let mut counts: BTreeMap<SmolStr, u64> = BTreeMap::new();
+        for booked in &self.fills {
+            *counts.entry(self.trade(booked)?.strategy_name).or_default() += 1;
+        }
+        Ok(counts.into_iter().collect())
+    }
+
+    async fn trades(&mut self, limit: u32) -> Result<Vec<TradeRow>, LedgerError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.fills.iter().rev().take(limit).map(|booked| self.trade(booked)).collect()
+    }
+
+    async fn equity(
+        &mut self,
+        strategy: Option<Uid>,
+        since: Timestamp,
+    ) -> Result<Vec<EquityRow>, LedgerError> {
+        let mut rows: Vec<EquityRow> =
+            self.equity.iter().filter(|row| row.strategy == strategy && row.at >= since).cloned().collect();
+        rows.sort_by_key(|row| row.at);
+        Ok(rows)
+    }
+
+    async fn halts(&mut self) -> Result<Vec<Halt>, LedgerError> {
+        Ok(self.halts.clone())
+    }
+
+    async fn balances(&mut self) -> Result<Vec<BalanceRow>, LedgerError> {
+        let mut balances = Balances::default();
+        for transfer in &self.transfers {
+            balances.transfer(transfer)?;
+        }
+        for booked in &self.fills {
+            balances.fill(booked.strategy, &booked.fill, self.rules(&booked.fill.symbol)?)?;
+        }
+        Ok(balances.rows())
+    }
+}
+
+impl Ledger for MemoryLedger {
+    fn identity(&self) -> LedgerIdentity {
+        self.identity
+    }
+
+    async fn commit(&mut self, batch: &Batch<'_>) -> Result<Committed, LedgerError> {
+        self.undo.clear();
+        let mut new_fills = 0;
+        for record in batch.records {
+            match self.apply(record, batch) {
+                Ok(new_fill) => new_fills += usize::from(new_fill),
+                Err(error) => {
+                    self.roll_back();
+                    return Err(error);
+                }
+            }
+        }
+        self.remember_rules(batch.rules);
+        for row in batch.decisions {
+            let key = (row.strategy_name.clone(), row.stage.clone(), row.outcome.clone());
+            *self.outcomes.entry(key).or_default() += 1;
+        }
+        self.decisions.extend_from_slice(batch.decisions);
+        self.equity.extend_from_slice(batch.equity);
+        if let Some(checkpoint) = batch.checkpoint {
+            self.checkpoint.get_or_insert_default().clone_from(checkpoint);
+        }
+        Ok(Committed { new_fills })
+    }
+
+    async fn prune(&mut self, before: Timestamp) -> Result<Pruned, LedgerError> {
+        let (decisions, equity) = (self.decisions.len(), self.equity.len());
+        self.decisions.retain(|row| row.at >= before);
+        self.equity.retain(|row| row.at >= before);
+        let gone = |was: usize, is: usize| u64::try_from(was - is).unwrap_or(u64::MAX);
+        Ok(Pruned {
+            decisions: gone(decisions, self.decisions.len()),
+            equity: gone(equity, self.equity.len()),
+            more: false,
+        })
+    }
+}
+
+fn matches(filter: &DecisionFilter, row: &DecisionRow) -> bool {
+    filter.strategy.as_ref().is_none_or(|name| *name == row.strategy_name)
+        && filter.symbol.as_ref().is_none_or(|symbol| *symbol == row.symbol)
+        && filter.since.is_none_or(|since| row.at >= since)
+}
+
+fn fold_halt(halts: &mut Vec<Halt>, change: &HaltChange) {
+    let (HaltChange::Set(Halt { name, .. }) | HaltChange::Cleared { name, .. }) = change;
+    halts.retain(|halt| halt.name != *name);
+    if let HaltChange::Set(halt) = change {
+        halts.push(halt.clone());
+    }
+}

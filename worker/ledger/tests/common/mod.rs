@@ -1,0 +1,198 @@
+//! Rows for tests, with hand-picked values. Shared by the suites of all ledgers.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+pub(crate) mod suite;
+
+use std::path::Path;
+
+use tradewind_core::event::{HaltChange, Record, Transfer};
+use tradewind_core::halt::{Halt, HaltAction, HaltOrigin, HaltScope};
+use tradewind_core::instrument::InstrumentRules;
+use tradewind_core::money::{Cash, Percent, Price, Quantity};
+use tradewind_core::name::{Symbol, Uid};
+use tradewind_core::order::{
+    Attempt, ClientOrderId, Epoch, Fee, Fill, Incarnation, Intent, IntentId, Liquidity, OrderKind,
+    OrderState, Purpose, Side, TradeId, Transition,
+};
+use tradewind_core::recovery::{Checkpoint, InstrumentMark, LedgerIdentity, Watermark};
+use tradewind_core::time::Timestamp;
+use tradewind_ledger::{Batch, DecisionRow, EquityRow, Ledger, SqliteLedger, SqliteOptions};
+use uuid::Uuid;
+
+pub(crate) const TAG: Incarnation = Incarnation(0x0051_de55);
+
+pub(crate) fn strategy() -> Uid {
+    Uid(Uuid::from_u128(0xa1))
+}
+
+pub(crate) fn btc() -> Symbol {
+    "BTC-USD".parse().unwrap()
+}
+
+pub(crate) fn eth() -> Symbol {
+    "ETH-USD".parse().unwrap()
+}
+
+pub(crate) fn rules() -> Vec<InstrumentRules> {
+    let rules = |symbol, tick, lot| InstrumentRules::from_decimals(symbol, tick, lot, "1").unwrap();
+    vec![rules(btc(), "0.01", "0.00000001"), rules(eth(), "0.01", "0.0001")]
+}
+
+pub(crate) fn options() -> SqliteOptions {
+    SqliteOptions {
+        account: Uid(Uuid::from_u128(1)),
+        account_name: "paper".into(),
+        owner: "worker of paper".into(),
+        // 2025-01-02T03:04:05Z
+        now: Timestamp(1_735_787_045_000),
+        incarnation: TAG,
+        max_bytes: None,
+    }
+}
+
+pub(crate) async fn open(path: &Path) -> SqliteLedger {
+    SqliteLedger::open(path, &options()).await.unwrap()
+}
+
+pub(crate) fn identity(epoch: u64) -> LedgerIdentity {
+    LedgerIdentity { incarnation: TAG, epoch: Epoch(epoch) }
+}
+
+/// Buy 0.5 BTC at a limit of 100.25.
+pub(crate) fn intent(id: u64, epoch: u64) -> Intent {
+    Intent {
+        id: IntentId(id),
+        client_order_id: ClientOrderId::derive(TAG, strategy(), IntentId(id)),
+        strategy: strategy(),
+        symbol: btc(),
+        side: Side::Buy,
+        kind: OrderKind::Limit { price: Price(10_025) },
+        quantity: Quantity(50_000_000),
+        purpose: Purpose::Entry,
+        reference_price: Price(10_020),
+        decision_bar: Timestamp(1_000),
+        decided_at: Timestamp(2_000),
+        valid_until: Timestamp(3_000),
+        epoch: Epoch(epoch),
+    }
+}
+
+pub(crate) fn step(id: u64, epoch: u64, attempt: u32, from: OrderState, to: OrderState) -> Record {
+    Record::Transition(Transition {
+        intent: IntentId(id),
+        attempt: Attempt(attempt),
+        epoch: Epoch(epoch),
+        from,
+        to,
+        at: Timestamp(2_500),
+        detail: (to == OrderState::Accepted).then(|| "venue-1".to_owned()),
+    })
+}
+
+/// 0.2 BTC at 100.10, fee 0.012 USD.
+pub(crate) fn fill(trade: &str, id: u64) -> Fill {
+    Fill {
+        trade_id: TradeId(trade.into()),
+        client_order_id: ClientOrderId::derive(TAG, strategy(), IntentId(id)),
+        symbol: btc(),
+        side: Side::Buy,
+        price: Price(10_010),
+        quantity: Quantity(20_000_000),
+        fee: Fee { asset: "USD".parse().unwrap(), amount: Cash::parse("0.012").unwrap() },
+        liquidity: Liquidity::Taker,
+        at: Timestamp(2_600),
+    }
+}
+
+pub(crate) fn booked(trade: &str, id: u64) -> Record {
+    Record::Fill { intent: IntentId(id), fill: fill(trade, id) }
+}
+
+pub(crate) fn transfer(amount: &str, strategy: Option<Uid>) -> Transfer {
+    Transfer {
+        asset: "USD".parse().unwrap(),
+        amount: Cash::parse(amount).unwrap(),
+        strategy,
+        at: Timestamp(10),
+    }
+}
+
+pub(crate) fn halt(name: &str) -> Halt {
+    Halt {
+        name: name.into(),
+        scope: HaltScope::Strategies(vec![strategy()]),
+        instruments: vec![btc()],
+        action: HaltAction::CancelEntries,
+        origin: HaltOrigin::Breaker { breaker: "drawdown".into() },
+        reason: "drawdown 15.2 % > 15 %".into(),
+        requested_by: "worker".into(),
+        since: Timestamp(42),
+    }
+}
+
+pub(crate) fn set(name: &str) -> Record {
+    Record::Halt(HaltChange::Set(halt(name)))
+}
+
+pub(crate) fn cleared(name: &str) -> Record {
+    Record::Halt(HaltChange::Cleared { name: name.into(), by: "trader".into(), at: Timestamp(43) })
+}
+
+pub(crate) fn checkpoint(now: i64) -> Checkpoint {
+    Checkpoint {
+        now: Timestamp(now),
+        instruments: vec![InstrumentMark {
+            symbol: btc(),
+            last_bar: Some(Timestamp(now - 1)),
+            mark: Price(10_011),
+        }],
+        strategies: vec![Watermark {
+            strategy: Some(strategy()),
+            reference: Cash::parse("5000.5").unwrap(),
+            ..Watermark::default()
+        }],
+        ..Checkpoint::default()
+    }
+}
+
+pub(crate) fn decision(at: i64, name: &str, symbol: Symbol) -> DecisionRow {
+    DecisionRow {
+        at: Timestamp(at),
+        bar: Timestamp(at - 60_000),
+        strategy: strategy(),
+        strategy_name: name.into(),
+        symbol,
+        side: Some(Side::Buy),
+        confidence: Some(Percent::parse("62.5").unwrap()),
+        close: "100.1".into(),
+        position: "0".into(),
+        readings: "{\"fast\":1.5}".into(),
+        stage: "threshold".into(),
+        outcome: "BelowConfidence".into(),
+        detail: "confidence 62.5% < 65%".into(),
+        intent: None,
+    }
+}
+
+pub(crate) fn equity(at: i64, strategy: Option<Uid>) -> EquityRow {
+    EquityRow {
+        strategy,
+        strategy_name: "trend".into(),
+        at: Timestamp(at),
+        equity: Cash::parse("5000.123456789012345678").unwrap(),
+        cash: Cash::parse("-1.5").unwrap(),
+        reference: Cash::parse("5001").unwrap(),
+        exposure: Cash::ZERO,
+    }
+}
+
+/// Commits records alone.
+pub(crate) async fn commit<L: Ledger>(
+    ledger: &mut L,
+    records: &[Record],
+) -> Result<usize, tradewind_ledger::LedgerError> {
+    let rules = rules();
+    let names = [(strategy(), "trend".into())];
+    let batch = Batch { records, rules: &rules, names: &names, ..Batch::default() };
+    ledger.commit(&batch).await.map(|done| done.new_fills)
+}
