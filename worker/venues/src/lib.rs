@@ -1,0 +1,19 @@
+//! The venue port, and the venues behind it.
+//!
+//! A venue is seen only through [`Venue`]: what cannot be asked through it is not known. [`paper`] simulates one; its
+//! matching is also the backtest's. Nothing here decides what to trade, retries an order or reads a clock.
+
+#![deny(
+    clippy::float_arithmetic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss
+)]
+
+pub mod paper;
+pub mod port;
+
+pub use paper::{FILLS_PAGE, PaperError, PaperVenue, Phase, PhaseOutcome, Plan};
+pub use port::{
+    AssetBalance, CancelOutcome, FillCursor, Lookup, OrderSnapshot, PlaceOutcome, Venue, VenueError,
+};

@@ -1,0 +1,114 @@
+//! What the book no longer holds: ended orders and past trades, in memory or in the store.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use tradewind_core::money::Cash;
+use tradewind_core::name::Asset;
+use tradewind_core::order::ClientOrderId;
+
+use super::book::Book;
+use super::order::{Change, Order, Trade};
+use super::store::{Store, StoreError};
+
+/// Where the past is kept.
+#[derive(Debug)]
+pub(crate) enum Archive {
+    /// Here; compact records, gone when the process is.
+    Memory(Memory),
+    /// In the file. The template is the empty book that stored state is read into.
+    Sqlite(Box<Store>, Box<Book>),
+}
+
+/// The past, in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    ended: HashMap<ClientOrderId, usize>,
+    orders: Vec<Order>,
+    /// Trade number n is at n - 1.
+    trades: Vec<Trade>,
+}
+
+impl Archive {
+    pub(crate) fn in_memory() -> Self {
+        Self::Memory(Memory::default())
+    }
+
+    /// Opens the store: the archive, the stored book and what it was made with.
+    pub(crate) async fn open(
+        path: &Path,
+        template: Book,
+        balances: &[(Asset, Cash)],
+    ) -> Result<(Self, Book, Vec<(Asset, Cash)>), StoreError> {
+        let mut store = Store::open(path, &template, balances).await?;
+        let (book, created_with) = (store.load(&template).await?, store.created_with().await?);
+        Ok((Self::Sqlite(Box::new(store), Box::new(template)), book, created_with))
+    }
+
+    pub(crate) async fn close(self) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Sqlite(store, _) => store.close().await,
+        }
+    }
+
+    /// Keeps what ended and traded; with a store, makes the whole change durable.
+    pub(crate) async fn write(&mut self, book: &Book, change: &Change) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(memory) => {
+                for order in change.orders.iter().filter(|order| order.state.is_terminal()) {
+                    memory.ended.insert(order.client_order_id, memory.orders.len());
+                    memory.orders.push(*order);
+                }
+                memory.trades.extend_from_slice(&change.trades);
+                Ok(())
+            }
+            Self::Sqlite(store, _) => store.write(book, change).await,
+        }
+    }
+
+    /// The stored book; none without a store.
+    pub(crate) async fn load(&mut self) -> Result<Option<Book>, StoreError> {
+        match self {
+            Self::Memory(_) => Ok(None),
+            Self::Sqlite(store, template) => store.load(template).await.map(Some),
+        }
+    }
+
+    /// Whether an order of that id has ended (with a store: was ever accepted).
+    pub(crate) async fn knows(&mut self, id: ClientOrderId) -> Result<bool, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.ended.contains_key(&id)),
+            Self::Sqlite(store, _) => store.knows(id).await,
+        }
+    }
+
+    /// The ended order of that id.
+    pub(crate) async fn order(
+        &mut self,
+        id: ClientOrderId,
+        book: &Book,
+    ) -> Result<Option<Order>, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.ended.get(&id).and_then(|n| memory.orders.get(*n)).copied()),
+            Self::Sqlite(store, _) => store.order(id, book).await,
+        }
+    }
+
+    /// At most `limit` trades after that number, oldest first.
+    pub(crate) async fn trades_after(
+        &mut self,
+        number: u64,
+        limit: u32,
+        book: &mut Book,
+    ) -> Result<Vec<Trade>, StoreError> {
+        match self {
+            Self::Memory(memory) => {
+                let skipped = usize::try_from(number).unwrap_or(usize::MAX);
+                let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+                Ok(memory.trades.iter().skip(skipped).take(limit).copied().collect())
+            }
+            Self::Sqlite(store, _) => store.trades_after(number, limit, book).await,
+        }
+    }
+}

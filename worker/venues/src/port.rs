@@ -1,0 +1,148 @@
+//! The port every venue is used through, in the shape real exchanges have.
+//!
+//! It promises to tell three things apart: the venue said yes, the venue said no, and nobody knows. An implementation
+//! sends each request once; it never retries an order and never turns a failed call into "not found".
+
+use smol_str::SmolStr;
+use tradewind_core::money::{Cash, Quantity};
+use tradewind_core::name::{Asset, Symbol};
+use tradewind_core::order::{ClientOrderId, Fill, OrderKind, OrderRequest, OrderState, OrderUpdate, Side};
+use tradewind_core::time::Timestamp;
+
+/// What came of sending an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlaceOutcome {
+    /// The venue has it.
+    Accepted {
+        /// The venue's id of it.
+        venue_order_id: SmolStr,
+    },
+    /// The venue refused it, with a code that is listed as a refusal.
+    Rejected {
+        /// The venue's code.
+        code: SmolStr,
+        /// The venue's words.
+        message: String,
+    },
+    /// No answer, or one that says nothing. The order must be looked up before anything else is done with it.
+    Unknown {
+        /// What was seen.
+        message: String,
+    },
+}
+
+impl From<PlaceOutcome> for OrderUpdate {
+    fn from(outcome: PlaceOutcome) -> Self {
+        match outcome {
+            PlaceOutcome::Accepted { venue_order_id } => Self::Accepted { venue_order_id },
+            PlaceOutcome::Rejected { code, message } => Self::Rejected { code, message },
+            PlaceOutcome::Unknown { message } => Self::Unknown { message },
+        }
+    }
+}
+
+/// What came of a cancel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// The order is ended; what had filled stays.
+    Cancelled,
+    /// The order had ended before: look it up and read its fills.
+    AlreadyDone,
+    /// The venue answered that it has no such order.
+    NotFound,
+    /// Nobody knows; a cancel may be repeated freely.
+    Unknown {
+        /// What was seen.
+        message: String,
+    },
+}
+
+/// What the venue knows of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// It has it, or had it.
+    Found(OrderSnapshot),
+    /// The venue answered, and does not have it.
+    NotFound,
+    /// The venue did not answer in a way that can be relied on.
+    Unknown {
+        /// What was seen.
+        message: String,
+    },
+}
+
+/// An order as the venue has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderSnapshot {
+    /// Our id of it.
+    pub client_order_id: ClientOrderId,
+    /// The venue's id of it.
+    pub venue_order_id: SmolStr,
+    /// In which instrument.
+    pub symbol: Symbol,
+    /// Buy or sell.
+    pub side: Side,
+    /// How.
+    pub kind: OrderKind,
+    /// How much was ordered.
+    pub quantity: Quantity,
+    /// How much of it has filled.
+    pub filled: Quantity,
+    /// Where it stands: accepted, partly filled, filled, cancelled or expired.
+    pub state: OrderState,
+}
+
+/// How far the fills of an account were read. The default is the beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct FillCursor(pub u64);
+
+/// What an account holds of one asset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssetBalance {
+    /// Which.
+    pub asset: Asset,
+    /// All of it.
+    pub total: Cash,
+    /// The part that open orders do not hold back.
+    pub free: Cash,
+}
+
+/// Why a venue could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum VenueError {
+    /// The paper venue's book cannot be read or written.
+    #[error("the paper venue cannot answer: {0}")]
+    Paper(#[from] crate::paper::PaperError),
+    /// A venue in virtual time does not know the time before somebody told it.
+    #[error("the paper venue does not know the time yet; feed it a bar or an order first")]
+    NoTime,
+}
+
+/// An exchange, or something that behaves like one.
+///
+/// Used with static dispatch on one thread; every answer is complete before it is returned, so what was answered has
+/// happened at the venue.
+#[expect(async_fn_in_trait, reason = "used on a current-thread runtime: no caller needs Send futures")]
+pub trait Venue {
+    /// Sends an order, once. `now` is the time it is sent at.
+    async fn place(&mut self, request: &OrderRequest, now: Timestamp) -> PlaceOutcome;
+
+    /// Ends an order. May be repeated freely.
+    async fn cancel(&mut self, id: ClientOrderId, now: Timestamp) -> CancelOutcome;
+
+    /// Asks for one order, open or ended. [`Lookup::NotFound`] only when the venue answered so.
+    async fn lookup(&mut self, id: ClientOrderId) -> Lookup;
+
+    /// All orders that are open, oldest first.
+    async fn open_orders(&mut self) -> Result<Vec<OrderSnapshot>, VenueError>;
+
+    /// Fills after the cursor, oldest first, each with the cursor that points behind it. One page: call again with the
+    /// last cursor until the answer is empty.
+    async fn fills_since(&mut self, cursor: FillCursor) -> Result<Vec<(FillCursor, Fill)>, VenueError>;
+
+    /// What the account holds, assets without a balance included.
+    async fn balances(&mut self) -> Result<Vec<AssetBalance>, VenueError>;
+
+    /// The venue's time.
+    async fn time(&mut self) -> Result<Timestamp, VenueError>;
+}
