@@ -1,0 +1,221 @@
+//! `halt` and `resume`: local halts. A running worker takes them over its socket; without one they go into the ledger,
+//! and the next start finds them there.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use smol_str::SmolStr;
+use tradewind_core::event::{EventKind, HaltChange, Record};
+use tradewind_core::halt::{Halt, HaltAction};
+use tradewind_core::name::{Symbol, Uid};
+use tradewind_core::order::Incarnation;
+use tradewind_core::time::Timestamp;
+use tradewind_crds::load::uid;
+use tradewind_crds::objects::{Key, Kind};
+use tradewind_ledger::{Batch, Ledger, LedgerReader, SqliteLedger, SqliteOptions, SqliteReader};
+
+use super::CommandError;
+use super::run::LEDGER_FILE;
+use crate::board::Board;
+use crate::control::{
+    Command, ControlReply, ControlRequest, HaltCommand, Known, ResumeCommand, Scope, call, halt_of,
+    never_looser, resume_of,
+};
+use crate::driver::{Driver, DriverError};
+
+/// What `halt` is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct HaltOptions {
+    /// The worker's data directory.
+    #[arg(long, value_name = "DIR", default_value = ".tradewind/data")]
+    pub data_dir: PathBuf,
+    /// Halts this strategy alone; absent, the whole account.
+    #[arg(long, value_name = "NAME")]
+    pub strategy: Option<SmolStr>,
+    /// Only in these instruments; may be repeated.
+    #[arg(long = "symbol", value_name = "SYMBOL")]
+    pub symbols: Vec<Symbol>,
+    /// What it does beside stopping entries: `StopEntries`, `CancelEntries` or `Liquidate`.
+    #[arg(long, default_value = "CancelEntries")]
+    pub action: HaltAction,
+    /// Why, for those who look later.
+    #[arg(long)]
+    pub reason: String,
+    /// Who asks.
+    #[arg(long, env = "USER", default_value = "unknown")]
+    pub by: String,
+}
+
+/// What `resume` is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ResumeOptions {
+    /// The halt's name, as `explain`, the live table and `/risk/metrics` show it.
+    pub name: SmolStr,
+    /// The worker's data directory.
+    #[arg(long, value_name = "DIR", default_value = ".tradewind/data")]
+    pub data_dir: PathBuf,
+    /// Who asks.
+    #[arg(long, env = "USER", default_value = "unknown")]
+    pub by: String,
+}
+
+/// `halt`.
+pub async fn halt(options: &HaltOptions, out: &mut dyn Write) -> Result<(), CommandError> {
+    let command = Command::Halt(HaltCommand {
+        scope: options.strategy.clone().map_or(Scope::Account, Scope::Strategy),
+        instruments: options.symbols.clone(),
+        action: options.action,
+        reason: options.reason.clone(),
+        by: options.by.clone(),
+    });
+    ask(&options.data_dir, &command, out).await
+}
+
+/// `resume`.
+pub async fn resume(options: &ResumeOptions, out: &mut dyn Write) -> Result<(), CommandError> {
+    let command = Command::Resume(ResumeCommand { name: options.name.clone(), by: options.by.clone() });
+    ask(&options.data_dir, &command, out).await
+}
+
+async fn ask(data_dir: &Path, command: &Command, out: &mut dyn Write) -> Result<(), CommandError> {
+    let reply = match call(data_dir, command).await? {
+        Some(reply) => reply,
+        None => write_to_ledger(data_dir, command).await?,
+    };
+    match reply {
+        ControlReply::Done { message, halts } => {
+            writeln!(out, "{message}")?;
+            if let (Command::Halt(_), Some(made)) = (command, halts.last()) {
+                let dir = data_dir.display();
+                writeln!(out, "resume it with: tradewind-worker resume {} --data-dir {dir}", made.name)?;
+            }
+            for halt in &halts {
+                writeln!(out, "in force: {}", crate::terminal::plain::halt_line(halt))?;
+            }
+            Ok(())
+        }
+        ControlReply::Refused { message } => Err(CommandError::Usage(message)),
+    }
+}
+
+/// The driver's answer to a command. The halt is durable when the answer is given.
+pub async fn answer<L: Ledger>(
+    driver: &mut Driver<L, Board>,
+    request: ControlRequest,
+) -> Result<(), DriverError> {
+    let now = driver.state.now();
+    let change = change_of(&request.command, &Facts::of_driver(driver), now);
+    let reply = match change {
+        Err(error) => ControlReply::Refused { message: error.to_string() },
+        Ok(change) => {
+            let message = describe(change.as_ref());
+            if let Some(change) = change {
+                driver.handle(now, EventKind::HaltChange(change)).await?;
+                driver.flush().await?;
+            }
+            ControlReply::Done { message, halts: driver.state.halts().to_vec() }
+        }
+    };
+    if request.reply.send(reply).is_err() {
+        tracing::debug!("the sender of a command did not wait for its answer");
+    }
+    Ok(())
+}
+
+/// What a command is read against.
+struct Facts {
+    account: SmolStr,
+    strategies: Vec<(Uid, SmolStr)>,
+    symbols: Vec<Symbol>,
+    halts: Vec<Halt>,
+}
+
+impl Facts {
+    fn of_driver<L: Ledger>(driver: &Driver<L, Board>) -> Self {
+        let state = &driver.state;
+        let views = state.strategy_views();
+        let symbols = views.iter().flat_map(|v| v.config.instruments.iter().map(|i| i.symbol.clone()));
+        Self {
+            account: state.account().name.clone(),
+            symbols: symbols.collect(),
+            strategies: views.iter().map(|v| (v.config.uid, v.config.name.clone())).collect(),
+            halts: state.halts().to_vec(),
+        }
+    }
+}
+
+/// The change a command asks for; none for a question.
+fn change_of(
+    command: &Command,
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<Option<HaltChange>, crate::control::ControlError> {
+    match command {
+        Command::Status => Ok(None),
+        Command::Resume(resume) => resume_of(resume, &facts.halts, now).map(Some),
+        Command::Halt(halt) => {
+            let known =
+                Known { account: &facts.account, strategies: &facts.strategies, symbols: &facts.symbols };
+            Ok(Some(HaltChange::Set(never_looser(halt_of(halt, &known, now)?, &facts.halts))))
+        }
+    }
+}
+
+fn describe(change: Option<&HaltChange>) -> String {
+    match change {
+        None => "nothing changed".to_owned(),
+        Some(HaltChange::Set(halt)) => {
+            format!("halted: {} ({})", halt.name, halt.action)
+        }
+        Some(HaltChange::Cleared { name, .. }) => format!("resumed: {name}"),
+    }
+}
+
+/// Without a worker the ledger is free to be written.
+async fn write_to_ledger(data_dir: &Path, command: &Command) -> Result<ControlReply, CommandError> {
+    let path = data_dir.join(LEDGER_FILE);
+    let mut reader = SqliteReader::open(&path).await?;
+    let (account, account_name) = reader.account().await?;
+    let facts = facts_of_ledger(&mut reader, &account_name, command).await?;
+    drop(reader);
+    let now = Timestamp(jiff::Timestamp::now().as_millisecond());
+    let change = match change_of(command, &facts, now) {
+        Ok(change) => change,
+        Err(error) => return Ok(ControlReply::Refused { message: error.to_string() }),
+    };
+    let owner = format!("tradewind-worker halt or resume (pid {})", std::process::id());
+    // An existing ledger keeps its own incarnation; this one is never used.
+    let incarnation = Incarnation(0);
+    let options = SqliteOptions { account, account_name, owner, now, incarnation, max_bytes: None };
+    let mut ledger = SqliteLedger::open(&path, &options).await?;
+    let message = describe(change.as_ref());
+    if let Some(change) = change {
+        ledger.commit(&Batch { records: &[Record::Halt(change)], ..Batch::default() }).await?;
+    }
+    let halts = ledger.halts().await?;
+    ledger.close().await?;
+    Ok(ControlReply::Done {
+        message: format!("{message} (no worker is running: it holds from its next start)"),
+        halts,
+    })
+}
+
+/// The ledger knows strategies by uid; one from files has the uid of its name.
+async fn facts_of_ledger(
+    reader: &mut SqliteReader,
+    account: &SmolStr,
+    command: &Command,
+) -> Result<Facts, CommandError> {
+    let held: Vec<Uid> = reader.balances().await?.iter().filter_map(|row| row.strategy).collect();
+    let mut names: Vec<SmolStr> = reader.outcomes().await?.into_iter().map(|o| o.strategy_name).collect();
+    if let Command::Halt(HaltCommand { scope: Scope::Strategy(name), .. }) = command {
+        names.push(name.clone());
+    }
+    names.sort();
+    names.dedup();
+    let known = names
+        .into_iter()
+        .map(|name| (Uid(uid(Kind::TradingStrategy, &Key::new("default", name.as_str()))), name));
+    let strategies = known.filter(|(uid, _)| held.contains(uid)).collect();
+    Ok(Facts { account: account.clone(), strategies, symbols: Vec::new(), halts: reader.halts().await? })
+}

@@ -1,0 +1,65 @@
+//! `explain`: what was decided and why, from the ledger, also while a worker runs.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use smol_str::SmolStr;
+use tradewind_core::name::Symbol;
+use tradewind_ledger::{DecisionFilter, SqliteReader};
+
+use super::CommandError;
+use super::backtest::Output;
+use super::run::LEDGER_FILE;
+use crate::explain::{self, ExplainOptions, Format};
+use crate::text;
+
+/// What `explain` is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// The worker's data directory.
+    #[arg(long, value_name = "DIR", default_value = ".tradewind/data")]
+    pub data_dir: PathBuf,
+    /// Only this strategy.
+    #[arg(long, value_name = "NAME")]
+    pub strategy: Option<SmolStr>,
+    /// Only this instrument.
+    #[arg(long)]
+    pub symbol: Option<Symbol>,
+    /// Only decisions from this event time on (2024-05-01 or RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// At most that many decisions, the newest.
+    #[arg(long, default_value_t = 1000)]
+    pub limit: u32,
+    /// Every decision on a line of its own, also runs of the same.
+    #[arg(long)]
+    pub all: bool,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// The command.
+pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), CommandError> {
+    let since = match &options.since {
+        None => None,
+        Some(typed) => Some(text::parse_time(typed).ok_or_else(|| {
+            CommandError::Usage(format!(
+                "--since {typed:?} is no time; write it like 2024-05-01 or 2024-05-01T13:00:00Z"
+            ))
+        })?),
+    };
+    let filter = DecisionFilter {
+        strategy: options.strategy.clone(),
+        symbol: options.symbol.clone(),
+        since,
+        limit: options.limit,
+    };
+    let format = match options.output {
+        Output::Json => Format::Json,
+        Output::Text => Format::Text,
+    };
+    let mut reader = SqliteReader::open(&options.data_dir.join(LEDGER_FILE)).await?;
+    explain::explain(&mut reader, &filter, ExplainOptions { all: options.all, format }, out).await?;
+    Ok(())
+}

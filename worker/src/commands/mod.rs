@@ -1,0 +1,76 @@
+//! The commands of `tradewind-worker`, one file each, and how they end.
+
+pub mod backtest;
+pub mod control;
+pub mod explain;
+pub mod reference_job;
+pub mod run;
+mod sink;
+pub mod validate;
+
+use std::path::PathBuf;
+
+pub use sink::Sink;
+
+use crate::assembly::AssemblyError;
+use crate::driver::DriverError;
+use crate::market_data::MarketDataError;
+
+/// Why a command failed. The exit code is 2 when what people wrote is at fault, 1 otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// Nothing could be started.
+    #[error(transparent)]
+    Assembly(#[from] AssemblyError),
+    /// The run could not go on.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The ledger could not be opened.
+    #[error(transparent)]
+    Ledger(#[from] tradewind_ledger::LedgerError),
+    /// The paper venue could not be opened.
+    #[error(transparent)]
+    Paper(#[from] tradewind_venues::paper::PaperError),
+    /// The data could not be read.
+    #[error(transparent)]
+    MarketData(#[from] MarketDataError),
+    /// An amount overflowed in the statistics.
+    #[error(transparent)]
+    Statistics(#[from] crate::statistics::StatisticsError),
+    /// A file could not be written or read.
+    #[error("{path}: {source}; check that the folder exists and may be written")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Output could not be written.
+    #[error("the output could not be written: {0}")]
+    Output(#[from] std::io::Error),
+    /// Wrong use.
+    #[error("{0}")]
+    Usage(String),
+    /// The HTTP endpoints could not be opened.
+    #[error(transparent)]
+    Http(#[from] crate::http::HttpError),
+    /// The control socket failed.
+    #[error(transparent)]
+    Control(#[from] crate::control::ControlError),
+    /// The decision trace could not be written.
+    #[error(transparent)]
+    Explain(#[from] crate::explain::ExplainError),
+    /// Rows could not be put into words.
+    #[error("rows could not be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl CommandError {
+    /// The exit code of the process.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Assembly(_) | Self::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+}

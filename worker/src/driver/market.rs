@@ -1,0 +1,109 @@
+//! Bars on their way through the venue and the engine.
+
+use tradewind_core::event::{Event, EventKind};
+use tradewind_core::instrument::{Bar, InstrumentId};
+use tradewind_core::order::OrderUpdate;
+use tradewind_core::time::Millis;
+use tradewind_ledger::Ledger;
+use tradewind_venues::paper::Phase;
+use tradewind_venues::port::FillCursor;
+
+use super::{Driver, DriverError, Observer};
+
+/// Decisions that may wait for the next commit: they are worth less than a sync of the disk each.
+const DECISIONS_A_COMMIT: usize = 512;
+
+impl<L: Ledger, O: Observer> Driver<L, O> {
+    /// The bars that close at one time, of one interval: first the venue trades on them, then the engine sees them.
+    #[inline]
+    pub async fn on_bars(
+        &mut self,
+        bars: &[(InstrumentId, Bar)],
+        interval: Millis,
+    ) -> Result<(), DriverError> {
+        if self.unsure {
+            self.resolve_unknown().await?;
+        }
+        let quiet = self.pass_phases(bars, interval);
+        if !quiet {
+            self.trade_phases(bars, interval).await?;
+        }
+        let mut told = 0;
+        while let Some(bar) = bars.get(told..) {
+            told += self.tell_bars(bar, interval);
+            if self.is_quiet() {
+                break;
+            }
+            self.act().await?;
+        }
+        if self.journal.waiting() >= DECISIONS_A_COMMIT {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// The cheap way through both phases when nothing can trade; false when something might.
+    #[inline]
+    fn pass_phases(&mut self, bars: &[(InstrumentId, Bar)], interval: Millis) -> bool {
+        if let [(id, bar)] = bars {
+            return self.venue.quiet(Phase::Open, *id, bar, interval)
+                && self.venue.quiet(Phase::Range, *id, bar, interval);
+        }
+        false
+    }
+
+    async fn trade_phases(
+        &mut self,
+        bars: &[(InstrumentId, Bar)],
+        interval: Millis,
+    ) -> Result<(), DriverError> {
+        for phase in [Phase::Open, Phase::Range] {
+            for (id, bar) in bars {
+                if !self.venue.quiet(phase, *id, bar, interval) {
+                    self.trade(phase, *id, bar, interval).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the engine bars until something waits to be done; returns how many were told.
+    #[inline]
+    fn tell_bars(&mut self, bars: &[(InstrumentId, Bar)], interval: Millis) -> usize {
+        for (index, (instrument, bar)) in bars.iter().enumerate() {
+            let kind = EventKind::Bar { instrument: *instrument, bar: *bar };
+            self.step(&Event { now: bar.close_time(interval), kind });
+            if !self.is_quiet() {
+                return index + 1;
+            }
+        }
+        bars.len()
+    }
+
+    /// One phase of one bar at the venue. What the engine has said so far is durable before the venue's book changes, so
+    /// that after a crash the venue is never ahead by more than what its fills tell.
+    async fn trade(
+        &mut self,
+        phase: Phase,
+        id: InstrumentId,
+        bar: &Bar,
+        interval: Millis,
+    ) -> Result<(), DriverError> {
+        let plan = match phase {
+            Phase::Open => self.venue.plan_open(id, bar, interval)?,
+            Phase::Range => self.venue.plan_range(id, bar, interval)?,
+        };
+        if !plan.is_empty() {
+            self.flush().await?;
+        }
+        let outcome = self.venue.apply(plan).await?;
+        for fill in outcome.fills {
+            self.journal.fill_cursor = FillCursor(self.journal.fill_cursor.0 + 1);
+            self.step(&Event { now: fill.at, kind: EventKind::Fill(fill) });
+        }
+        for order in outcome.expired {
+            self.tell(order, OrderUpdate::Expired);
+        }
+        if self.is_quiet() { Ok(()) } else { self.act().await }
+    }
+}

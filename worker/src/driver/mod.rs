@@ -1,0 +1,295 @@
+//! The driver: the thin edge around the engine that turns effects into commits, orders and reports.
+//!
+//! It promises the order in which things become real: what is pending in the ledger is durable before the venue's book
+//! changes, an intent is durable before its order is sent, and each order is sent once. It decides nothing. It must not
+//! read a clock for anything that reaches the engine: time comes with the bars.
+
+mod journal;
+mod market;
+mod start;
+
+use std::collections::VecDeque;
+
+use tradewind_core::engine::State;
+use tradewind_core::event::{Effect, Effects, Event, EventKind, Record, Report};
+use tradewind_core::order::{ClientOrderId, IntentId, OrderRequest, OrderState, OrderUpdate};
+use tradewind_core::time::Timestamp;
+use tradewind_ledger::{Ledger, LedgerError};
+use tradewind_venues::paper::{PaperError, PaperVenue};
+use tradewind_venues::port::{CancelOutcome, Lookup, OrderSnapshot, Venue, VenueError};
+
+pub use journal::{Journal, decision_row, outcome_words};
+pub use start::Start;
+
+/// Why the driver cannot go on. Nothing is lost by stopping: the next start goes on from the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The ledger refused or could not.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The venue could not answer.
+    #[error(transparent)]
+    Venue(#[from] VenueError),
+    /// The paper venue's book could not be written.
+    #[error(transparent)]
+    Paper(#[from] PaperError),
+    /// The ledger's rows do not make a state.
+    #[error(transparent)]
+    Recover(#[from] tradewind_core::engine::RecoverError),
+    /// The venue does not answer what became of an order.
+    #[error("the venue does not say what became of order {order}: {message}; start again when it answers")]
+    Unsettled {
+        /// The order.
+        order: ClientOrderId,
+        /// What was seen.
+        message: String,
+    },
+}
+
+/// Who wants to know what happens. Called after the engine's step, before anything becomes durable.
+pub trait Observer {
+    /// A fact for people.
+    fn on_report(&mut self, state: &State, report: &Report);
+    /// A row for the ledger.
+    fn on_record(&mut self, state: &State, record: &Record);
+}
+
+/// The engine with what surrounds it. Without a ledger nothing is durable and every commit succeeds: backtests.
+pub struct Driver<L, O> {
+    /// The engine.
+    pub state: State,
+    /// Who watches.
+    pub observer: O,
+    pub(super) ledger: Option<L>,
+    pub(super) venue: PaperVenue,
+    pub(super) journal: Journal,
+    effects: Effects,
+    actions: VecDeque<Action>,
+    durable: Vec<IntentId>,
+    positions: Vec<Option<Timestamp>>,
+    /// Whether the ledger is new: then what the account holds is its first deposit.
+    fresh: bool,
+    /// Whether the outcome of some order is not known.
+    pub(super) unsure: bool,
+}
+
+#[derive(Debug)]
+enum Action {
+    Send(Box<OrderRequest>),
+    Cancel(ClientOrderId),
+}
+
+impl<L: Ledger, O: Observer> Driver<L, O> {
+    /// A driver around an engine that is about to start.
+    pub fn new(state: State, ledger: Option<L>, venue: PaperVenue, journal: Journal, observer: O) -> Self {
+        Self {
+            state,
+            observer,
+            ledger,
+            venue,
+            journal,
+            effects: Effects::new(),
+            actions: VecDeque::new(),
+            durable: Vec::new(),
+            positions: Vec::new(),
+            fresh: true,
+            unsure: false,
+        }
+    }
+
+    /// Takes in one event and does all that follows from it.
+    pub async fn handle(&mut self, now: Timestamp, kind: EventKind) -> Result<(), DriverError> {
+        self.step(&Event { now, kind });
+        self.act().await
+    }
+
+    /// Steps the engine and sorts its effects; what needs the ledger or the venue waits for [`Self::act`].
+    #[inline]
+    pub(super) fn step(&mut self, event: &Event) {
+        self.journal.record_event(event);
+        self.state.step(event, &mut self.effects);
+        // Nearly every step ends in one report; it is not worth moving.
+        if let [Effect::Report(report)] = self.effects.as_slice() {
+            self.observer.on_report(&self.state, report);
+            self.journal.push_report(&self.state, report);
+            self.effects.clear();
+        } else if !self.effects.is_empty() {
+            self.sort_effects();
+        }
+    }
+
+    fn sort_effects(&mut self) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Report(report) => {
+                    self.observer.on_report(&self.state, &report);
+                    self.journal.push_report(&self.state, &report);
+                }
+                Effect::Persist(record) => {
+                    if let Record::Intent(intent) = record.as_ref() {
+                        self.durable.push(intent.id);
+                    }
+                    self.observer.on_record(&self.state, &record);
+                    self.journal.push_record(*record);
+                }
+                Effect::Send(request) => self.actions.push_back(Action::Send(request)),
+                Effect::Cancel(id) => self.actions.push_back(Action::Cancel(id)),
+            }
+        }
+        self.effects = effects;
+    }
+
+    /// Whether nothing waits for the ledger or the venue.
+    #[inline]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.durable.is_empty() && self.actions.is_empty()
+    }
+
+    /// Commits, sends and cancels until nothing is left to do.
+    pub(super) async fn act(&mut self) -> Result<(), DriverError> {
+        loop {
+            if !self.durable.is_empty() {
+                self.flush().await?;
+                let now = self.state.now();
+                for intent in std::mem::take(&mut self.durable) {
+                    self.step(&Event { now, kind: EventKind::Durable { intent } });
+                }
+                continue;
+            }
+            match self.actions.pop_front() {
+                Some(Action::Send(request)) => self.send(&request).await,
+                Some(Action::Cancel(id)) => {
+                    self.flush().await?;
+                    self.cancel(id).await?;
+                }
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn send(&mut self, request: &OrderRequest) {
+        let now = self.state.now();
+        let outcome = self.venue.place(request, now).await;
+        self.tell(request.client_order_id, outcome.into());
+    }
+
+    async fn cancel(&mut self, id: ClientOrderId) -> Result<(), DriverError> {
+        let now = self.state.now();
+        match self.venue.cancel(id, now).await {
+            CancelOutcome::Cancelled => self.tell(id, OrderUpdate::Cancelled),
+            // It ended before: its fills and its end come from the venue.
+            CancelOutcome::AlreadyDone | CancelOutcome::NotFound => self.look_up(id).await?,
+            CancelOutcome::Unknown { message } => {
+                tracing::warn!(order = %id, message, "cancel outcome unknown; it is repeated on the next bar");
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in the venue's fills since the last known, then where the order stands.
+    pub(super) async fn look_up(&mut self, id: ClientOrderId) -> Result<(), DriverError> {
+        self.take_fills().await?;
+        match self.venue.lookup(id).await {
+            Lookup::Found(snapshot) => self.take_snapshot(&snapshot),
+            Lookup::NotFound => {
+                let unsure = self
+                    .state
+                    .open_orders()
+                    .iter()
+                    .any(|o| o.intent.client_order_id == id && matches!(o.state, OrderState::Unknown));
+                if unsure {
+                    self.tell(id, OrderUpdate::NotFound);
+                } else {
+                    tracing::warn!(order = %id, "the venue does not know an order it had accepted");
+                }
+            }
+            Lookup::Unknown { message } => return Err(DriverError::Unsettled { order: id, message }),
+        }
+        Ok(())
+    }
+
+    /// Asks the venue for every order of unknown outcome. Those it does not tell of stay unknown, and block their
+    /// instrument, until it does.
+    pub(super) async fn resolve_unknown(&mut self) -> Result<(), DriverError> {
+        self.unsure = false;
+        for order in self.state.open_orders() {
+            if order.state != OrderState::Unknown {
+                continue;
+            }
+            match self.look_up(order.intent.client_order_id).await {
+                Err(DriverError::Unsettled { order, message }) => {
+                    tracing::warn!(%order, message, "outcome still unknown");
+                    self.unsure = true;
+                }
+                other => other?,
+            }
+            self.act().await?;
+        }
+        Ok(())
+    }
+
+    fn take_snapshot(&mut self, snapshot: &OrderSnapshot) {
+        let id = snapshot.client_order_id;
+        let Some(known) = self.state.open_orders().into_iter().find(|o| o.intent.client_order_id == id)
+        else {
+            return;
+        };
+        if matches!(known.state, OrderState::Sent | OrderState::Unknown) {
+            let venue_order_id = snapshot.venue_order_id.clone();
+            self.tell(id, OrderUpdate::Accepted { venue_order_id });
+        }
+        match snapshot.state {
+            OrderState::Cancelled => self.tell(id, OrderUpdate::Cancelled),
+            OrderState::Expired => self.tell(id, OrderUpdate::Expired),
+            _ => {}
+        }
+    }
+
+    pub(super) fn tell(&mut self, client_order_id: ClientOrderId, update: OrderUpdate) {
+        self.unsure |= matches!(update, OrderUpdate::Unknown { .. });
+        let now = self.state.now();
+        self.step(&Event { now, kind: EventKind::OrderUpdate { client_order_id, update } });
+    }
+
+    /// Fills the venue has and we have not yet taken in.
+    pub(super) async fn take_fills(&mut self) -> Result<(), DriverError> {
+        loop {
+            let fills = self.venue.fills_since(self.journal.fill_cursor).await?;
+            if fills.is_empty() {
+                return Ok(());
+            }
+            for (cursor, fill) in fills {
+                self.step(&Event { now: fill.at, kind: EventKind::Fill(fill) });
+                self.journal.fill_cursor = cursor;
+            }
+        }
+    }
+
+    /// Makes everything pending durable, with the engine's checkpoint.
+    pub async fn flush(&mut self) -> Result<(), DriverError> {
+        if let Some(ledger) = &mut self.ledger {
+            self.journal.commit(ledger, &self.state).await.map_err(DriverError::from)
+        } else {
+            self.journal.clear();
+            Ok(())
+        }
+    }
+
+    /// Ends it: everything pending is durable and the files are closed.
+    pub async fn finish(mut self) -> Result<(State, O, Option<L>), DriverError> {
+        self.flush().await?;
+        self.venue.close().await?;
+        Ok((self.state, self.observer, self.ledger))
+    }
+
+    /// The ledger, to read from.
+    pub fn ledger_mut(&mut self) -> Option<&mut L> {
+        self.ledger.as_mut()
+    }
+
+    /// What was counted at the ledger's edge.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+}

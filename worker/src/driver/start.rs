@@ -1,0 +1,115 @@
+//! Starting is recovering: there is no other way in.
+//!
+//! The state comes from the ledger, indicators from the bars before, and every order whose story has not ended is
+//! settled with the venue before the first new bar.
+
+use tradewind_core::config::Config;
+use tradewind_core::engine::{InstrumentSpec, State};
+use tradewind_core::event::{Event, EventKind, Transfer};
+use tradewind_core::instrument::{Bar, InstrumentId};
+use tradewind_core::order::{OrderState, OrderUpdate};
+use tradewind_core::recovery::LedgerIdentity;
+use tradewind_core::time::Timestamp;
+use tradewind_ledger::Ledger;
+use tradewind_venues::paper::PaperVenue;
+use tradewind_venues::port::{FillCursor, Venue};
+
+use super::{Driver, DriverError, Journal, Observer};
+
+/// What a start needs.
+pub struct Start<L, O> {
+    /// The configuration as it is now.
+    pub config: Config,
+    /// Instruments of the feed, in its order.
+    pub instruments: Vec<InstrumentSpec>,
+    /// The ledger; none forgets everything.
+    pub ledger: Option<L>,
+    /// Whose orders these are, when there is no ledger to say.
+    pub identity: LedgerIdentity,
+    /// The venue.
+    pub venue: PaperVenue,
+    /// What becomes of rows.
+    pub journal: Journal,
+    /// Who watches.
+    pub observer: O,
+}
+
+impl<L: Ledger, O: Observer> Driver<L, O> {
+    /// The engine as the ledger left it. Next come [`Self::warm_up`] with the bars it has seen, then [`Self::settle`].
+    pub async fn recover(start: Start<L, O>) -> Result<Self, DriverError> {
+        let Start { config, instruments, mut ledger, identity, venue, mut journal, observer } = start;
+        let (mut positions, mut fresh) = (vec![None; instruments.len()], true);
+        let state = match &mut ledger {
+            Some(ledger) => {
+                let history = ledger.history().await?;
+                fresh = history.transfers.is_empty();
+                for known in history.checkpoint.iter().flat_map(|c| &c.instruments) {
+                    let index = instruments.iter().position(|i| i.rules.symbol == known.symbol);
+                    if let Some(place) = index.and_then(|index| positions.get_mut(index)) {
+                        *place = known.last_bar;
+                    }
+                }
+                journal.fill_cursor = FillCursor(history.checkpoint.as_ref().map_or(0, |c| c.fill_cursor));
+                State::recover(&config, instruments, ledger.identity(), &history)?
+            }
+            None => State::new(config.account.clone(), instruments, identity),
+        };
+        Ok(Self { positions, fresh, ..Self::new(state, ledger, venue, journal, observer) })
+    }
+
+    /// Open time of the last bar of each instrument that the ledger knows of.
+    pub fn positions(&self) -> &[Option<Timestamp>] {
+        &self.positions
+    }
+
+    /// A bar the engine had seen before it stopped: indicators only.
+    pub fn warm_up(&mut self, instrument: InstrumentId, bar: &Bar) {
+        let now = self.state.now();
+        self.step(&Event { now, kind: EventKind::WarmUp { instrument, bar: *bar } });
+        self.venue.resume(instrument, bar.open_time, bar.close);
+    }
+
+    /// Settles every order whose story has not ended, then takes over the configuration. Only after this is the worker
+    /// ready for the next bar. `at` is when the story of a new ledger begins; one that has begun goes on at its own time,
+    /// or a restart within a gap would confirm a breaker with prices of before the gap.
+    pub async fn settle(&mut self, config: Config, at: Timestamp) -> Result<(), DriverError> {
+        self.lose_track();
+        self.take_fills().await?;
+        for order in self.state.open_orders() {
+            self.look_up(order.intent.client_order_id).await?;
+            self.act().await?;
+        }
+        let begun = self.state.now() > Timestamp(i64::MIN);
+        let now = if begun { self.state.now() } else { at };
+        self.deposit_first_balances(now).await?;
+        self.handle(now, EventKind::ConfigChange(Box::new(config))).await?;
+        // An exit that a restart interrupted goes on now, not at the next bar.
+        self.handle(now, EventKind::Timer).await?;
+        self.flush().await
+    }
+
+    /// An order that was on its way, or about to leave, may or may not have arrived.
+    fn lose_track(&mut self) {
+        for order in self.state.open_orders() {
+            if matches!(order.state, OrderState::Intended | OrderState::Sent) {
+                let message = "the worker was restarted before the venue's answer was known".to_owned();
+                self.tell(order.intent.client_order_id, OrderUpdate::Unknown { message });
+            }
+        }
+    }
+
+    /// What the account holds when a ledger begins is a deposit.
+    async fn deposit_first_balances(&mut self, now: Timestamp) -> Result<(), DriverError> {
+        if !self.fresh {
+            return Ok(());
+        }
+        for balance in self.venue.balances().await? {
+            if balance.total.0 != 0 {
+                let transfer =
+                    Transfer { asset: balance.asset, amount: balance.total, strategy: None, at: now };
+                self.handle(now, EventKind::Transfer(transfer)).await?;
+            }
+        }
+        Ok(())
+    }
+}

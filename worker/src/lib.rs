@@ -1,0 +1,20 @@
+//! The worker: feeds, ledger, venue and HTTP around the engine, and the commands people run it by.
+//!
+//! `run`, `backtest` and the reference job share one [`driver`], one [`feed`] shape and one engine; they differ in where
+//! bars come from and what becomes of rows.
+
+pub mod assembly;
+pub mod board;
+pub mod commands;
+pub mod control;
+pub mod driver;
+pub mod explain;
+pub mod feed;
+pub mod http;
+pub mod market_data;
+pub mod screen;
+pub mod snapshot;
+pub mod statistics;
+pub mod summary;
+pub mod terminal;
+pub mod text;

@@ -1,0 +1,101 @@
+//! `tradewind-worker`: trades one exchange account.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use tradewind_worker::commands::{self, CommandError};
+
+/// Trades one exchange account: from market data to signal, size, risk checks, order and fill.
+#[derive(Debug, Parser)]
+#[command(name = "tradewind-worker", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Trade the strategies of YAML files on one machine, without a cluster.
+    Run(commands::run::Options),
+    /// Run the strategies over recorded data as fast as the machine can and print what came of it.
+    Backtest(commands::backtest::Options),
+    /// Print every problem of YAML files; exit code 2 when there is one.
+    Validate(commands::validate::Options),
+    /// Tell what was decided and why, from the ledger.
+    Explain(commands::explain::Options),
+    /// Stop entries of a strategy or of the whole account until it is resumed.
+    Halt(commands::control::HaltOptions),
+    /// Resume one halt by its name.
+    Resume(commands::control::ResumeOptions),
+    /// Run the reference job on a file of binary rows and print what it cost as one JSON object.
+    ReferenceJob(commands::reference_job::Options),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(&cli.command);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&CommandError::Output(error)),
+    };
+    match runtime.block_on(dispatch(&cli.command)) {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn dispatch(command: &Command) -> Result<ExitCode, CommandError> {
+    let mut out = std::io::stdout();
+    let out: &mut dyn std::io::Write = &mut out;
+    match command {
+        Command::Run(options) => commands::run::execute(options, out).await?,
+        Command::Backtest(options) => commands::backtest::execute(options, out).await?,
+        Command::Validate(options) => {
+            return Ok(if commands::validate::execute(options, out)? {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(2)
+            });
+        }
+        Command::Explain(options) => commands::explain::execute(options, out).await?,
+        Command::Halt(options) => commands::control::halt(options, out).await?,
+        Command::Resume(options) => commands::control::resume(options, out).await?,
+        Command::ReferenceJob(options) => commands::reference_job::execute(options, out).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Facts go to stderr, one line each; a live table has the terminal to itself, so there only warnings are kept back
+/// for its end.
+fn log_to_stderr(command: &Command) {
+    let live = matches!(command, Command::Run(options) if !options.plain) && std::io::stdout().is_terminal();
+    let default = if live { "off" } else { "info" };
+    let filter = EnvFilter::try_from_env("TRADEWIND_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .with_target(false)
+        .init();
+}
+
+#[expect(clippy::print_stderr, reason = "the last words of a command go to the terminal, logged or not")]
+fn fail(error: &CommandError) -> ExitCode {
+    // A reader that has closed its end wants no more.
+    if !matches!(error, CommandError::Output(e) if e.kind() == std::io::ErrorKind::BrokenPipe) {
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(deeper) = cause {
+            let words = deeper.to_string();
+            if !text.contains(&words) {
+                text = format!("{text}: {words}");
+            }
+            cause = deeper.source();
+        }
+        eprintln!("error: {text}");
+    }
+    ExitCode::from(error.exit_code())
+}

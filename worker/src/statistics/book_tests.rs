@@ -1,0 +1,85 @@
+use tradewind_core::order::Side;
+use tradewind_core::time::Millis;
+
+use super::super::trades::ExecutionFee;
+use super::*;
+
+/// 2024-04-19T00:00Z.
+const START: Timestamp = Timestamp(1_713_484_800_000);
+const HOUR: i64 = 3_600_000;
+const BTC: InstrumentId = InstrumentId(0);
+const ETH: InstrumentId = InstrumentId(1);
+
+fn at(hours: i64) -> Timestamp {
+    START.plus(Millis(hours * HOUR))
+}
+
+fn cash(text: &str) -> Cash {
+    Cash::parse(text).unwrap()
+}
+
+/// Buys one coin at 100 and sells it at 120, a fee of 1 each; a refused signal; four bars, two of them held.
+pub(in crate::statistics) fn small_book() -> Book {
+    let mut book = Book::new(START, cash("1000"), &[BTC]);
+    let trade = |hours, side, notional| Execution {
+        at: at(hours),
+        side,
+        amount: cash("1"),
+        notional: cash(notional),
+        fee: ExecutionFee::Quote(cash("1")),
+        lot: cash("0.01"),
+    };
+    book.on_denial(&Denial::NoSignal);
+    book.on_denial(&Denial::BelowLot);
+    book.on_bar(BTC, at(1), Price(100), cash("1000"), false).unwrap();
+    assert_eq!(book.on_fill(BTC, &trade(1, Side::Buy, "100")).unwrap(), None);
+    book.on_bar(BTC, at(2), Price(90), cash("989"), true).unwrap();
+    book.on_bar(BTC, at(3), Price(130), cash("1029"), true).unwrap();
+    assert_eq!(book.on_fill(BTC, &trade(3, Side::Sell, "120")).unwrap().unwrap().pnl, cash("18"));
+    book.on_bar(BTC, at(4), Price(110), cash("1018"), false).unwrap();
+    book
+}
+
+#[test]
+fn a_book_gathers_equity_trades_exposure_denials_and_holding() {
+    let statistics = small_book().statistics();
+    assert_eq!(statistics.equity.final_equity, cash("1018"));
+    assert_eq!(statistics.equity.total_return, Some(0.018));
+    // From 1000 to 989 is 1.1 %, from 1029 to 1018 is 1.07 %.
+    assert_eq!(statistics.equity.max_drawdown, Some(0.011));
+    assert_eq!((statistics.trades, statistics.wins, statistics.losses, statistics.fills), (1, 1, 0, 2));
+    assert_eq!((statistics.realized_pnl, statistics.fees), (cash("18"), cash("2")));
+    assert_eq!((statistics.bars, statistics.exposure_time), (4, Some(0.5)));
+    assert_eq!(statistics.denied, 1);
+    assert_eq!(statistics.denials, BTreeMap::from([("BelowLot", 1), ("NoSignal", 1)]));
+    // Holding: 1000 at 100, at 110 in the end; from 1300 to 1100 is 15.3846 %.
+    assert_eq!(statistics.buy_and_hold.final_equity, cash("1100"));
+    assert_eq!(statistics.buy_and_hold.max_drawdown, Some(0.153_846));
+}
+
+#[test]
+fn bars_that_close_together_are_one_sample_of_equity() {
+    let mut book = Book::new(START, cash("1000"), &[BTC, ETH]);
+    book.on_bar(BTC, at(1), Price(50), cash("500"), true).unwrap();
+    book.on_bar(ETH, at(1), Price(50), cash("1100"), true).unwrap();
+    let statistics = book.statistics();
+    assert_eq!(statistics.equity.max_drawdown, Some(0.0));
+    assert_eq!((statistics.equity.final_equity, statistics.bars), (cash("1100"), 2));
+}
+
+#[test]
+fn the_same_book_gives_the_same_bytes_with_money_as_strings_and_nulls_for_what_is_undefined() {
+    let json = serde_json::to_string(&small_book().statistics()).unwrap();
+    assert_eq!(json, serde_json::to_string(&small_book().statistics()).unwrap());
+    assert!(json.starts_with(
+        "{\"start\":\"2024-04-19T00:00:00Z\",\"end\":\"2024-04-19T04:00:00Z\",\"initialEquity\":\"1000\""
+    ));
+    assert!(
+        json.contains(
+            "\"realizedPnl\":\"18\",\"trades\":1,\"wins\":1,\"losses\":0,\"winRate\":1.0,\"payoff\":null,\
+         \"profitFactor\":null,\"fills\":2,\"fees\":\"2\",\"bars\":4,\"exposureTime\":0.5,\"denied\":1,\
+         \"denials\":{\"BelowLot\":1,\"NoSignal\":1},\"buyAndHold\":{\"start\""
+        ),
+        "{json}"
+    );
+}

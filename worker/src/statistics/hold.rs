@@ -1,0 +1,164 @@
+//! Buy and hold: the same money in the same instruments, and nothing done.
+
+use tradewind_core::instrument::InstrumentId;
+use tradewind_core::money::{Cash, MoneyError, Price};
+use tradewind_core::time::Timestamp;
+
+use super::StatisticsError;
+use super::equity::{EquityFigures, EquityTracker};
+
+/// The initial equity, split equally over the instruments, each share bought at its instrument's first close and held;
+/// no fees, any fraction. A share whose instrument has no close yet is cash, and so is what does not divide by its first
+/// close (fewer units of 10^-18 than the price has units). No division a bar.
+#[derive(Debug, Clone)]
+pub struct HoldTracker {
+    shares: Vec<Share>,
+    total: Cash,
+    at: Timestamp,
+    equity: EquityTracker,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    instrument: InstrumentId,
+    value: Cash,
+    bought: Option<Bought>,
+}
+
+/// A share as whole cash units per price unit, and the cash that did not divide.
+#[derive(Debug, Clone, Copy)]
+struct Bought {
+    per_price_unit: i128,
+    rest: i128,
+}
+
+impl Bought {
+    #[inline]
+    fn at(self, price: i128) -> Result<Cash, MoneyError> {
+        // Nearly always both fit in 64 bits, whose product is one instruction.
+        let product = match i64::try_from(self.per_price_unit) {
+            Ok(narrow) => Some(i128::from(narrow) * price),
+            Err(_) => self.per_price_unit.checked_mul(price),
+        };
+        let value = product.and_then(|value| value.checked_add(self.rest));
+        value.map(Cash).ok_or(MoneyError::Overflow { what: "buy and hold" })
+    }
+}
+
+impl HoldTracker {
+    /// Nothing bought yet. What does not divide by the number of instruments goes to the first.
+    pub fn new(start: Timestamp, initial: Cash, instruments: &[InstrumentId]) -> Self {
+        let count = i128::try_from(instruments.len()).unwrap_or(i128::MAX).max(1);
+        let (each, rest) = (initial.0 / count, initial.0 % count);
+        let mut shares: Vec<Share> = instruments
+            .iter()
+            .map(|&instrument| Share { instrument, value: Cash(each), bought: None })
+            .collect();
+        if let Some(first) = shares.first_mut() {
+            first.value = Cash(each + rest);
+        }
+        Self { shares, total: initial, at: start, equity: EquityTracker::new(start, initial) }
+    }
+
+    /// A close of an instrument; others than those held are ignored. Closes of one time count as one sample.
+    #[inline]
+    pub fn on_close(
+        &mut self,
+        instrument: InstrumentId,
+        at: Timestamp,
+        close: Price,
+    ) -> Result<(), StatisticsError> {
+        let Some(share) = self.shares.iter_mut().find(|share| share.instrument == instrument) else {
+            return Ok(());
+        };
+        if close.0 <= 0 {
+            return Ok(());
+        }
+        if at > self.at {
+            self.equity.push(self.at, self.total);
+            self.at = at;
+        }
+        let price = i128::from(close.0);
+        let bought = *share.bought.get_or_insert_with(|| Bought {
+            per_price_unit: share.value.0 / price,
+            rest: share.value.0 % price,
+        });
+        let value = bought.at(price)?;
+        self.total = self.total.checked_sub(share.value)?.checked_add(value)?;
+        share.value = value;
+        Ok(())
+    }
+
+    /// What it amounts to up to the last close.
+    pub fn figures(&self) -> EquityFigures {
+        let mut equity = self.equity.clone();
+        equity.push(self.at, self.total);
+        equity.figures()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tradewind_core::time::Millis;
+
+    use super::super::equity::DrawdownDates;
+    use super::*;
+
+    const START: Timestamp = Timestamp(1_713_484_800_000);
+    const HOUR: i64 = 3_600_000;
+    const A: InstrumentId = InstrumentId(3);
+    const B: InstrumentId = InstrumentId(7);
+
+    fn at(hours: i64) -> Timestamp {
+        START.plus(Millis(hours * HOUR))
+    }
+
+    fn hold(closes: &[(InstrumentId, i64, i64)]) -> EquityFigures {
+        let mut hold = HoldTracker::new(START, Cash::parse("1000").unwrap(), &[A, B]);
+        for (instrument, hours, close) in closes {
+            hold.on_close(*instrument, at(*hours), Price(*close)).unwrap();
+        }
+        hold.figures()
+    }
+
+    #[test]
+    fn half_of_the_money_follows_each_instrument() {
+        // 500 at 200 becomes 500 * 260 / 200 = 650; 500 at 8 becomes 500 * 6 / 8 = 375: 1025 together.
+        let figures = hold(&[(A, 1, 200), (B, 1, 8), (A, 2, 260), (B, 2, 6)]);
+        assert_eq!(figures.initial_equity.to_string(), "1000");
+        assert_eq!(figures.final_equity.to_string(), "1025");
+        assert_eq!(figures.total_return, Some(0.025));
+        assert_eq!((figures.start, figures.end), (START, at(2)));
+    }
+
+    #[test]
+    fn prices_of_one_time_are_one_sample() {
+        // A doubles and B halves in the same hour: 1000, 1250. Seen one by one, B first, it would have been 750.
+        let figures = hold(&[(B, 1, 8), (A, 1, 200), (B, 2, 4), (A, 2, 400)]);
+        assert_eq!(figures.final_equity.to_string(), "1250");
+        assert_eq!((figures.max_drawdown, figures.max_drawdown_dates), (Some(0.0), None));
+    }
+
+    #[test]
+    fn the_deepest_fall_of_holding_is_measured() {
+        // A alone moves: 500 + 500, 500 + 1000, 500 + 250, 500 + 500: from 1500 to 750 is one half.
+        let figures = hold(&[(A, 1, 200), (A, 2, 400), (A, 3, 100), (A, 4, 200), (B, 4, 9)]);
+        assert_eq!(figures.max_drawdown, Some(0.5));
+        assert_eq!(
+            figures.max_drawdown_dates,
+            Some(DrawdownDates { peak: at(2), trough: at(3), recovery: None })
+        );
+    }
+
+    #[test]
+    fn an_instrument_that_starts_late_is_cash_until_then_and_strangers_are_ignored() {
+        let figures = hold(&[(A, 1, 300), (InstrumentId(9), 2, 1), (A, 5, 300), (B, 6, 8), (B, 7, 16)]);
+        assert_eq!(figures.final_equity.to_string(), "1500");
+    }
+
+    #[test]
+    fn a_share_that_does_not_divide_by_the_price_loses_nothing() {
+        let figures = hold(&[(A, 1, 7), (B, 1, 3), (A, 2, 7), (B, 2, 3)]);
+        assert_eq!(figures.final_equity.to_string(), "1000");
+    }
+}
