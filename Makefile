@@ -1,0 +1,40 @@
+# An index of commands: what each does is in scripts/.
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help setup quickstart test mutants reference-job bench fmt lint golden validate-examples clean-data
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
+
+quickstart: ## build the worker and watch two strategies trade packaged candles (KEEP=1 keeps the ledger)
+	@scripts/quickstart
+
+setup: ## check for Rust and a C compiler, install the tools of the checks into .tools/
+	@scripts/setup
+
+test: ## everything that must hold: format, lint, licences, generated files, all tests, a sample of mutants
+	@scripts/test
+
+mutants: ## break the code on purpose, each time a test must fail (NAMES="a b" runs those only)
+	@scripts/mutants $(NAMES)
+
+bench: ## measure; the figures are explained in docs/benchmarks.md
+	@scripts/bench
+
+reference-job: ## run the reference job on FILE=path; the last line is its result as JSON
+	@scripts/reference-job "$(FILE)"
+
+fmt: ## format all sources
+	@cargo fmt --all
+
+lint: ## clippy on everything, warnings are errors
+	@cargo clippy --workspace --all-targets -- -D warnings
+
+golden: ## write crds/generated/*.yaml and docs/decisions.md anew
+	@scripts/golden
+
+validate-examples: ## check every file of examples/ as the worker would read it
+	@scripts/validate-examples
+
+clean-data: ## remove the ledgers that runs left in .tradewind/
+	@rm -rf .tradewind

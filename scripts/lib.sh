@@ -1,0 +1,19 @@
+# Shared by the scripts beside it (sourced, never run): the root of the checkout, where tools are, how to talk.
+# shellcheck shell=bash
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+TOOLS=$ROOT/.tools
+PATH=$TOOLS/bin:$PATH
+export ROOT TOOLS PATH
+cd "$ROOT" || exit 1
+
+say() { printf '%s\n' "$*"; }
+
+# die MESSAGE...: one clear sentence on stderr, exit 1.
+die() {
+  printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+  exit 1
+}
+
+# The directory cargo builds into, also when the user has moved it.
+target_dir() { say "${CARGO_TARGET_DIR:-$ROOT/target}"; }

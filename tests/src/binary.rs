@@ -1,0 +1,72 @@
+//! Where the worker's binary is.
+
+use std::fs::{File, Metadata};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+/// Folders and files the binary is made of.
+const SOURCES: &[&str] = &["Cargo.lock", "Cargo.toml", "crds/Cargo.toml", "crds/src", "worker"];
+
+/// The worker of the same profile as this test, built when it is missing or older than its sources.
+pub fn worker() -> &'static Path {
+    static WORKER: OnceLock<PathBuf> = OnceLock::new();
+    WORKER.get_or_init(find)
+}
+
+fn find() -> PathBuf {
+    // …/target/debug/deps/kill-0123 lies beside …/target/debug/tradewind-worker.
+    let this = std::env::current_exe().unwrap();
+    let profile = this.parent().unwrap().parent().unwrap();
+    let binary = profile.join("tradewind-worker");
+    if !is_fresh(&binary) {
+        // One test builds, the others wait for it.
+        let lock = File::create(profile.join(".tradewind-worker.lock")).unwrap();
+        lock.lock().unwrap();
+        if !is_fresh(&binary) {
+            build(profile);
+        }
+    }
+    binary
+}
+
+fn build(profile: &Path) {
+    let name = match profile.file_name().unwrap().to_str().unwrap() {
+        "debug" => "dev",
+        other => other,
+    };
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--package", "tradewind-worker", "--bin", "tradewind-worker"]);
+    command.args(["--profile", name, "--target-dir"]).arg(profile.parent().unwrap());
+    let status = command.current_dir(root()).status().expect("cargo runs");
+    assert!(status.success(), "the worker does not build");
+    let binary = profile.join("tradewind-worker");
+    // Cargo leaves a binary alone that would come out the same, and then it would be built by each test again.
+    File::open(&binary).unwrap().set_modified(SystemTime::now()).unwrap();
+}
+
+fn is_fresh(binary: &Path) -> bool {
+    let modified = |metadata: Metadata| metadata.modified().unwrap();
+    let Ok(built) = std::fs::metadata(binary).map(modified) else { return false };
+    let mut paths: Vec<PathBuf> = SOURCES.iter().map(|path| root().join(path)).collect();
+    while let Some(path) = paths.pop() {
+        // Tests and examples are not in the binary.
+        if path.ends_with("tests") || path.ends_with("examples") {
+            continue;
+        }
+        let metadata = std::fs::metadata(&path).unwrap();
+        if metadata.is_dir() {
+            paths.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if modified(metadata) > built {
+            return false;
+        }
+    }
+    true
+}
+
+/// The top of the workspace.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
