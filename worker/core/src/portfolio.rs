@@ -27,6 +27,9 @@ impl Position {
     /// What can be sold: the base held, down to the lot.
     #[inline]
     pub fn sellable(&self, rules: &InstrumentRules) -> Quantity {
+        if self.base.0 == 0 {
+            return Quantity::ZERO;
+        }
         let units = match self.whole {
             Some(units) => units,
             None => rules.quantity_of_base(self.base).unwrap_or_default(),

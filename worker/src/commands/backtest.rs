@@ -126,7 +126,9 @@ pub async fn run_feed<F: Feed>(
             driver.settle(config.clone(), first.open_time).await?;
             driver.observer.open(&driver.state, first.open_time, instruments.len());
         }
-        driver.on_bars(&group, interval).await?;
+        if !driver.on_quiet_bars(&group, interval) {
+            driver.finish_bars(&group, interval).await?;
+        }
         driver.observer.on_bars(&driver.state, &group, interval);
         bars += group.len() as u64;
         on_bars(group.len());

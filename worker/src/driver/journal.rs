@@ -64,6 +64,18 @@ impl Journal {
         }
     }
 
+    /// Whether every event is kept.
+    #[inline]
+    pub(super) fn is_recording(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// Something happened that a restart must know of.
+    #[inline]
+    pub(super) fn touch(&mut self) {
+        self.dirty = true;
+    }
+
     /// Decisions that wait.
     pub(super) fn waiting(&self) -> usize {
         self.decisions.len()

@@ -21,19 +21,40 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
         bars: &[(InstrumentId, Bar)],
         interval: Millis,
     ) -> Result<(), DriverError> {
-        if self.unsure {
-            self.resolve_unknown().await?;
+        if self.on_quiet_bars(bars, interval) { Ok(()) } else { self.finish_bars(bars, interval).await }
+    }
+
+    /// As [`Self::on_bars`], as far as it goes without ledger and venue; false when [`Self::finish_bars`] must go on with
+    /// the same bars.
+    #[inline]
+    pub fn on_quiet_bars(&mut self, bars: &[(InstrumentId, Bar)], interval: Millis) -> bool {
+        if self.unsure || !self.pass_phases(bars, interval) {
+            return false;
         }
-        let quiet = self.pass_phases(bars, interval);
-        if !quiet {
+        self.told = self.tell_bars(bars, interval);
+        let done = self.is_quiet() && self.journal.waiting() < DECISIONS_A_COMMIT;
+        if done {
+            self.told = 0;
+        }
+        done
+    }
+
+    /// Does what [`Self::on_quiet_bars`] left to do.
+    pub async fn finish_bars(
+        &mut self,
+        bars: &[(InstrumentId, Bar)],
+        interval: Millis,
+    ) -> Result<(), DriverError> {
+        let mut told = std::mem::take(&mut self.told);
+        if told == 0 {
+            if self.unsure {
+                self.resolve_unknown().await?;
+            }
             self.trade_phases(bars, interval).await?;
         }
-        let mut told = 0;
-        while let Some(bar) = bars.get(told..) {
-            told += self.tell_bars(bar, interval);
-            if self.is_quiet() {
-                break;
-            }
+        self.act().await?;
+        while let Some(rest) = bars.get(told..).filter(|rest| !rest.is_empty()) {
+            told += self.tell_bars(rest, interval);
             self.act().await?;
         }
         if self.journal.waiting() >= DECISIONS_A_COMMIT {
@@ -71,8 +92,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
     #[inline]
     fn tell_bars(&mut self, bars: &[(InstrumentId, Bar)], interval: Millis) -> usize {
         for (index, (instrument, bar)) in bars.iter().enumerate() {
-            let kind = EventKind::Bar { instrument: *instrument, bar: *bar };
-            self.step(&Event { now: bar.close_time(interval), kind });
+            self.step_bar(bar.close_time(interval), *instrument, bar);
             if !self.is_quiet() {
                 return index + 1;
             }

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 
 use tradewind_core::engine::State;
 use tradewind_core::event::{Effect, Effects, Event, EventKind, Record, Report};
+use tradewind_core::instrument::{Bar, InstrumentId};
 use tradewind_core::order::{ClientOrderId, IntentId, OrderRequest, OrderState, OrderUpdate};
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{Ledger, LedgerError};
@@ -71,6 +72,8 @@ pub struct Driver<L, O> {
     fresh: bool,
     /// Whether the outcome of some order is not known.
     pub(super) unsure: bool,
+    /// Bars of the present group that the engine has been told.
+    pub(super) told: usize,
 }
 
 #[derive(Debug)]
@@ -94,6 +97,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
             positions: Vec::new(),
             fresh: true,
             unsure: false,
+            told: 0,
         }
     }
 
@@ -108,6 +112,23 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
     pub(super) fn step(&mut self, event: &Event) {
         self.journal.record_event(event);
         self.state.step(event, &mut self.effects);
+        self.take_effects();
+    }
+
+    /// Tells the engine a bar.
+    #[inline]
+    pub(super) fn step_bar(&mut self, now: Timestamp, instrument: InstrumentId, bar: &Bar) {
+        if self.journal.is_recording() {
+            self.step(&Event { now, kind: EventKind::Bar { instrument, bar: *bar } });
+            return;
+        }
+        self.journal.touch();
+        self.state.step_bar(now, instrument, bar, &mut self.effects);
+        self.take_effects();
+    }
+
+    #[inline]
+    fn take_effects(&mut self) {
         // Nearly every step ends in one report; it is not worth moving.
         if let [Effect::Report(report)] = self.effects.as_slice() {
             self.observer.on_report(&self.state, report);

@@ -5,13 +5,13 @@ use smol_str::SmolStr;
 use crate::decision::StrategyId;
 use crate::event::{Effect, Effects, EquityPoint, Report};
 use crate::instrument::{Bar, InstrumentId};
-use crate::limits::BreakerScope;
+use crate::limits::{Breaker, BreakerScope};
 use crate::money::{Cash, Price};
 use crate::order::Purpose;
 use crate::time::{DAY_MS, Timestamp};
 
 use super::fault;
-use super::state::State;
+use super::state::{Slot, State};
 
 impl State {
     pub(super) fn on_bar(&mut self, id: InstrumentId, bar: &Bar, effects: &mut Effects) {
@@ -74,29 +74,47 @@ impl State {
         self.instruments.get(id.index()).is_some_and(|i| i.held)
     }
 
-    /// Values every position in the instrument at the new price, then looks at guards and breakers.
+    /// Values every position in the instrument at the new price, then looks at breakers and guards.
+    #[inline]
     pub(super) fn apply_mark(&mut self, id: InstrumentId, price: Price, effects: &mut Effects) {
         let Some(instrument) = self.instruments.get_mut(id.index()) else { return };
         instrument.mark = price;
-        if !instrument.held {
-            return;
+        if instrument.held {
+            self.revalue_held(id, price, effects);
         }
-        let mut moved = false;
-        let watchers = instrument.watchers.len();
-        for index in 0..watchers {
-            let watcher = self.instruments.get(id.index()).and_then(|i| i.watchers.get(index)).copied();
-            let Some((strategy, slot)) = watcher else { continue };
-            if self.slot(strategy, slot).is_none_or(|s| s.position.base == Cash::ZERO) {
+    }
+
+    fn revalue_held(&mut self, id: InstrumentId, price: Price, effects: &mut Effects) {
+        let Some(instrument) = self.instruments.get(id.index()) else { return };
+        let mut tripped: Vec<(usize, SmolStr)> = Vec::new();
+        let mut unguarded = false;
+        for &(strategy, slot) in &instrument.watchers {
+            let Some(owner) = self.strategies.get_mut(strategy) else { continue };
+            let Some(held) = owner.slots.get_mut(slot).filter(|s| s.position.base != Cash::ZERO) else {
                 continue;
+            };
+            match held.position.value(&instrument.rules, price) {
+                Ok(value) => {
+                    let change = value.0.saturating_sub(held.value.0);
+                    held.value = value;
+                    owner.value = Cash(owner.value.0.saturating_add(change));
+                    self.account_value = Cash(self.account_value.0.saturating_add(change));
+                }
+                Err(error) => fault(effects, "valuing a position", &error),
             }
-            moved = true;
-            self.revalue(strategy, slot, effects);
-            self.observe_strategy(strategy, effects);
-            self.check_guards(strategy, slot, price, effects);
+            unguarded |= lacks_guard(held, price);
+            let equity = owner.equity();
+            let mut names = Vec::new();
+            owner.mark.observe(equity, self.now, own_breakers(&owner.config.breakers), &mut names);
+            tripped.extend(names.into_iter().map(|name| (strategy, name)));
         }
-        if moved {
-            self.observe_account(effects);
+        for (strategy, name) in tripped {
+            self.trip(Some(strategy), &name, effects);
         }
+        if unguarded {
+            self.sell_unguarded(id, price, effects);
+        }
+        self.observe_account(effects);
     }
 
     /// Brings the cached worth of one position up to its mark.
@@ -119,8 +137,7 @@ impl State {
         let Some(strategy) = self.strategies.get_mut(index) else { return };
         let equity = strategy.equity();
         let mut tripped: Vec<SmolStr> = Vec::new();
-        let breakers = strategy.config.breakers.iter().filter(|b| b.scope == BreakerScope::Strategy);
-        strategy.mark.observe(equity, self.now, breakers, &mut tripped);
+        strategy.mark.observe(equity, self.now, own_breakers(&strategy.config.breakers), &mut tripped);
         for name in tripped {
             self.trip(Some(index), &name, effects);
         }
@@ -137,11 +154,12 @@ impl State {
     }
 
     /// Sells what lies at or below its stop while no stop order of ours can do it.
-    fn check_guards(&mut self, strategy: usize, slot: usize, price: Price, effects: &mut Effects) {
-        let Some(held) = self.slot(strategy, slot) else { return };
-        let unguarded = held.guards.iter().any(|guard| price <= guard.stop && guard.order.is_none());
-        if unguarded && held.exit.is_none() {
-            self.begin_exit(strategy, slot, Purpose::StopGuard, effects);
+    fn sell_unguarded(&mut self, id: InstrumentId, price: Price, effects: &mut Effects) {
+        let Some(instrument) = self.instruments.get(id.index()) else { return };
+        for (strategy, slot) in instrument.watchers.clone() {
+            if self.slot(strategy, slot).is_some_and(|held| lacks_guard(held, price)) {
+                self.begin_exit(strategy, slot, Purpose::StopGuard, effects);
+            }
         }
     }
 
@@ -178,6 +196,16 @@ impl State {
             effects.push(Effect::Report(Report::Equity(point)));
         }
     }
+}
+
+/// Whether part of the position must be sold at that price and no order of ours will.
+#[inline]
+fn lacks_guard(held: &Slot, price: Price) -> bool {
+    held.exit.is_none() && held.guards.iter().any(|guard| price <= guard.stop && guard.order.is_none())
+}
+
+fn own_breakers(breakers: &[Breaker]) -> impl Iterator<Item = &Breaker> {
+    breakers.iter().filter(|b| b.scope == BreakerScope::Strategy)
 }
 
 fn missing_bars(last: Option<Timestamp>, bar: &Bar, interval: i64) -> u32 {

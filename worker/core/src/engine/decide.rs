@@ -27,6 +27,42 @@ impl State {
         missing: u32,
         effects: &mut Effects,
     ) {
+        let Some(owner) = self.strategies.get_mut(strategy) else { return };
+        let Some(held) = owner.slots.get_mut(slot) else { return };
+        if missing > 0 || held.exit.is_some() || held.window.is_some() {
+            return self.on_uncommon_bar(strategy, slot, bar, missing, effects);
+        }
+        let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
+        let evaluation = held.signal.update(bar.close.to_f64(instrument.rules.price_scale));
+        if evaluation.signal != Ok(None) || owner.config.desired_state == DesiredState::Stopped {
+            let closed = Closed { bar: *bar, missing, skipped: missing };
+            return self.conclude(strategy, slot, &closed, &evaluation, effects);
+        }
+        // Nearly every bar: an unbroken feed, and a signal that says nothing.
+        let position = held.position.sellable(&instrument.rules);
+        let Ok(id) = u16::try_from(strategy) else { return };
+        effects.push(Effect::Report(Report::Decision(Decision {
+            at: self.now,
+            bar: bar.open_time,
+            strategy: StrategyId(id),
+            instrument: held.instrument,
+            close: bar.close,
+            position,
+            signal: None,
+            readings: evaluation.readings,
+            outcome: Outcome::Nothing(Denial::NoSignal),
+        })));
+    }
+
+    /// A bar after a gap, during an exit, or shorter than the strategy's decision bars.
+    fn on_uncommon_bar(
+        &mut self,
+        strategy: usize,
+        slot: usize,
+        bar: &Bar,
+        missing: u32,
+        effects: &mut Effects,
+    ) {
         if self.slot(strategy, slot).is_some_and(|s| s.exit.is_some()) {
             self.retry_exit(strategy, slot, effects);
         }
@@ -73,11 +109,24 @@ impl State {
     }
 
     fn decide(&mut self, strategy: usize, slot: usize, closed: &Closed, effects: &mut Effects) {
-        let Some(evaluation) = self.feed_signal(strategy, slot, closed) else { return };
+        if let Some(evaluation) = self.feed_signal(strategy, slot, closed) {
+            self.conclude(strategy, slot, closed, &evaluation, effects);
+        }
+    }
+
+    /// From what the signal says to the decision.
+    fn conclude(
+        &mut self,
+        strategy: usize,
+        slot: usize,
+        closed: &Closed,
+        evaluation: &Evaluation,
+        effects: &mut Effects,
+    ) {
         let Some(held) = self.slot(strategy, slot) else { return };
         let (bar, missing) = (&closed.bar, closed.missing);
         let (instrument, position) = (held.instrument, self.sellable(held));
-        let outcome = self.outcome(strategy, slot, bar, missing, position, &evaluation, effects);
+        let outcome = self.outcome(strategy, slot, bar, missing, position, evaluation, effects);
         // A stopped strategy's signal feeds its averages and is not looked at.
         let looked_at = outcome != Outcome::Nothing(Denial::Stopped);
         let Ok(id) = u16::try_from(strategy) else { return };

@@ -21,17 +21,18 @@ pub use state::State;
 pub use view::{AccountView, OrderView, PositionView, StrategyView};
 
 use crate::event::{Effects, Event, EventKind, Report};
+use crate::instrument::{Bar, InstrumentId};
 use crate::money::MoneyError;
+use crate::time::Timestamp;
 
 impl State {
     /// Takes in one event and appends what is to be done about it.
     ///
     /// Time that goes back is taken as standing still: `now` is the latest time ever told.
-    #[inline]
     pub fn step(&mut self, event: &Event, effects: &mut Effects) {
         self.now = self.now.max(event.now);
         match &event.kind {
-            EventKind::Bar { instrument, bar } => self.on_bar(*instrument, bar, effects),
+            EventKind::Bar { instrument, bar } => self.step_bar(event.now, *instrument, bar, effects),
             EventKind::WarmUp { instrument, bar } => self.on_warm_up(*instrument, bar),
             EventKind::Mark { instrument, price } => self.on_mark(*instrument, *price, effects),
             EventKind::Timer => self.on_timer(effects),
@@ -44,6 +45,15 @@ impl State {
             EventKind::ConfigChange(config) => self.on_config_change(config, effects),
             EventKind::Transfer(transfer) => self.on_transfer(transfer, effects),
         }
+    }
+}
+
+impl State {
+    /// As [`Self::step`] with a bar, for those who have no event to keep.
+    #[inline]
+    pub fn step_bar(&mut self, now: Timestamp, instrument: InstrumentId, bar: &Bar, effects: &mut Effects) {
+        self.now = self.now.max(now);
+        self.on_bar(instrument, bar, effects);
     }
 }
 
