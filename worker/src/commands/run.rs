@@ -435,3 +435,18 @@ fn random_incarnation() -> Incarnation {
     let (tag, _, _, _) = uuid::Uuid::new_v4().as_fields();
     Incarnation(tag)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_local;
+
+    #[test]
+    fn a_local_halt_is_known_by_its_name_also_when_it_is_limited_to_instruments() {
+        for name in ["account.paper.local", "strategy.trend.local", "strategy.trend.local.btc-usd.eth-usd"] {
+            assert!(is_local(name), "{name}");
+        }
+        for name in ["strategy.trend.drawdown", "strategy.trend.latched", "exchange-incident", "localhost"] {
+            assert!(!is_local(name), "{name}");
+        }
+    }
+}
