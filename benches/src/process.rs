@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde::Deserialize;
+use tradewind_worker::commands::reference_job::JobResult as Job;
 
 use crate::BenchError;
 
@@ -17,27 +17,6 @@ use crate::BenchError;
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Between two looks at a worker.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-
-/// What `reference-job` prints.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Job {
-    /// Bars taken in.
-    pub bars: u64,
-    /// Fills made.
-    pub fills: u64,
-    /// Equity at the end, an exact decimal.
-    pub equity: String,
-    /// Decisions made.
-    pub decisions: u64,
-    /// Digest of their canonical bytes.
-    pub decisions_digest: String,
-    /// User and system seconds.
-    pub cpu_s: f64,
-    /// Bars a CPU second.
-    pub bars_per_cpu_s: f64,
-    /// Largest resident set.
-    pub rss_peak_mb: f64,
-}
 
 /// Runs the reference job on a file in a process of its own.
 pub fn reference_job(worker: &Path, file: &Path) -> Result<Job, BenchError> {

@@ -10,7 +10,9 @@ use rust_decimal::Decimal;
 
 use crate::measure::{self, Goal, Runs, per_second, rate, ratio};
 use crate::plain::{self, Expected};
-use crate::process::{self, Job};
+use tradewind_worker::commands::reference_job::JobResult as Job;
+
+use crate::process;
 use crate::{BenchError, Figure, series};
 
 /// Bars of the job.

@@ -86,11 +86,6 @@ impl Board {
         &mut self.totals
     }
 
-    /// The counters.
-    pub fn totals(&self) -> &Totals {
-        &self.totals
-    }
-
     /// Everything that is shown, as of now.
     pub fn snapshot(&self, state: &State) -> Arc<Snapshot> {
         let account = state.account();

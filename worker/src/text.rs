@@ -1,6 +1,6 @@
-//! Small texts for people: times and spans.
+//! Small texts for people: times.
 
-use tradewind_core::time::{Millis, Timestamp};
+use tradewind_core::time::Timestamp;
 
 /// `2024-05-01T13:00Z`, with seconds only when there are any.
 pub fn time(at: Timestamp) -> String {
@@ -13,13 +13,6 @@ pub fn time(at: Timestamp) -> String {
 pub fn day(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0)
         .map_or_else(|_| "-".to_owned(), |s| s.strftime("%Y-%m-%d").to_string())
-}
-
-/// `1h`, `15m`, `90s`: the shortest exact text of a span.
-pub fn span(span: Millis) -> String {
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
-    let fitting = units.iter().find(|(unit, _)| span.0 != 0 && span.0 % unit == 0);
-    fitting.map_or_else(|| format!("{}ms", span.0), |(unit, name)| format!("{}{name}", span.0 / unit))
 }
 
 /// A UTC date (`2024-05-01`) or time (RFC 3339) as people type it.
@@ -41,9 +34,6 @@ mod tests {
         assert_eq!(time(Timestamp(1_714_568_400_000)), "2024-05-01T13:00Z");
         assert_eq!(time(Timestamp(1_714_568_400_150)), "2024-05-01T13:00:00.15Z");
         assert_eq!(day(Timestamp(1_714_568_400_000)), "2024-05-01");
-        assert_eq!(span(Millis(900_000)), "15m");
-        assert_eq!(span(Millis(3_600_000)), "1h");
-        assert_eq!(span(Millis(150)), "150ms");
     }
 
     #[test]

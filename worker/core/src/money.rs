@@ -163,13 +163,6 @@ impl Cash {
         self.mul_div(i128::from(bps.0), i128::from(BPS_ONE), rounding)
     }
 
-    /// Rounded to `decimals` decimals of the asset (0 to 18).
-    pub fn round_to(self, decimals: u8, rounding: Rounding) -> Result<Self, MoneyError> {
-        let unit = pow10(CASH_SCALE.saturating_sub(decimals))?;
-        let whole = div_round(self.0, unit, rounding)?;
-        whole.checked_mul(unit).map(Self).ok_or(MoneyError::Overflow { what: "a rounding of cash" })
-    }
-
     /// Decimal text rounded half away from zero to `decimals`, for people; the exact text is [`fmt::Display`].
     pub fn to_text(self, decimals: u8) -> String {
         let unit = pow10(CASH_SCALE.saturating_sub(decimals)).unwrap_or(1);

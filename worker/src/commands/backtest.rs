@@ -10,18 +10,17 @@ use tradewind_core::config::{Config, VenueConfig};
 use tradewind_core::engine::InstrumentSpec;
 use tradewind_core::order::{Epoch, Incarnation};
 use tradewind_core::recovery::LedgerIdentity;
-use tradewind_core::time::{Millis, Timestamp};
+use tradewind_core::time::Millis;
 use tradewind_ledger::MemoryLedger;
 use tradewind_venues::paper::PaperVenue;
 
 use super::sink::{Gathered, Sink};
-use super::{CommandError, validate};
+use super::{CommandError, typed_time, validate};
 use crate::assembly::{Assembly, search_dirs};
 use crate::driver::{Driver, Journal, Start};
 use crate::feed::{Feed, Grouped};
 use crate::market_data::Bounds;
 use crate::statistics::{Statistics, render_table};
-use crate::text;
 
 /// What a backtest is told.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -146,8 +145,10 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
     let dirs = search_dirs(&options.market_data, &options.files);
     let assembly = Assembly::load(&options.files, options.account.as_deref(), &dirs)?;
     validate::warn(&assembly.problems);
-    let bounds =
-        Bounds { from: bound("--from", options.from.as_deref())?, to: bound("--to", options.to.as_deref())? };
+    let bounds = Bounds {
+        from: typed_time("--from", options.from.as_deref())?,
+        to: typed_time("--to", options.to.as_deref())?,
+    };
     let trace: Option<Box<dyn Write>> = match &options.decisions {
         Some(path) => Some(Box::new(BufWriter::new(create(path)?))),
         None => None,
@@ -214,18 +215,6 @@ fn print(result: &BacktestResult, output: Output, out: &mut dyn Write) -> Result
         }
     }
     Ok(())
-}
-
-fn bound(flag: &str, text: Option<&str>) -> Result<Option<Timestamp>, CommandError> {
-    text.map(|t| {
-        let wrong = || {
-            CommandError::Usage(format!(
-                "{flag} {t:?} is no time; write it like 2024-05-01 or 2024-05-01T13:00:00Z"
-            ))
-        };
-        text::parse_time(t).ok_or_else(wrong)
-    })
-    .transpose()
 }
 
 fn create(path: &PathBuf) -> Result<std::fs::File, CommandError> {

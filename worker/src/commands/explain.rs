@@ -7,11 +7,10 @@ use smol_str::SmolStr;
 use tradewind_core::name::Symbol;
 use tradewind_ledger::{DecisionFilter, SqliteReader};
 
-use super::CommandError;
 use super::backtest::Output;
 use super::run::LEDGER_FILE;
+use super::{CommandError, typed_time};
 use crate::explain::{self, ExplainOptions, Format};
-use crate::text;
 
 /// What `explain` is told.
 #[derive(Debug, Clone, clap::Args)]
@@ -41,14 +40,7 @@ pub struct Options {
 
 /// The command.
 pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), CommandError> {
-    let since = match &options.since {
-        None => None,
-        Some(typed) => Some(text::parse_time(typed).ok_or_else(|| {
-            CommandError::Usage(format!(
-                "--since {typed:?} is no time; write it like 2024-05-01 or 2024-05-01T13:00:00Z"
-            ))
-        })?),
-    };
+    let since = typed_time("--since", options.since.as_deref())?;
     let filter = DecisionFilter {
         strategy: options.strategy.clone(),
         symbol: options.symbol.clone(),

@@ -10,11 +10,14 @@ pub mod validate;
 
 use std::path::PathBuf;
 
+use tradewind_core::time::Timestamp;
+
 pub use sink::Sink;
 
 use crate::assembly::AssemblyError;
 use crate::driver::DriverError;
 use crate::market_data::MarketDataError;
+use crate::text::parse_time;
 
 /// Why a command failed. The exit code is 2 when what people wrote is at fault, 1 otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -73,4 +76,14 @@ impl CommandError {
             _ => 1,
         }
     }
+}
+
+/// A time typed after a flag.
+fn typed_time(flag: &str, text: Option<&str>) -> Result<Option<Timestamp>, CommandError> {
+    let wrong = |typed: &str| {
+        CommandError::Usage(format!(
+            "{flag} {typed:?} is no time; write it like 2024-05-01 or 2024-05-01T13:00:00Z"
+        ))
+    };
+    text.map(|typed| parse_time(typed).ok_or_else(|| wrong(typed))).transpose()
 }

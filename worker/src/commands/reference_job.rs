@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{UsageWho, getrusage};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tradewind_core::config::Config;
 use tradewind_core::engine::InstrumentSpec;
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
@@ -33,7 +33,7 @@ pub struct Options {
 }
 
 /// What came of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JobResult {
     /// Bars taken in.
     pub bars: u64,

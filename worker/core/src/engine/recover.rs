@@ -163,11 +163,6 @@ impl State {
         }
     }
 
-    /// Orders whose outcome the venue must be asked for before anything else is done.
-    pub fn unsettled(&self) -> Vec<super::OrderView> {
-        self.orders.open.iter().map(super::view::order_view).collect()
-    }
-
     /// What the next commit must hold beside its rows.
     pub fn checkpoint(&self) -> Checkpoint {
         let instruments = self.instruments.iter().map(|i| InstrumentMark {

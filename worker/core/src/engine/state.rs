@@ -1,9 +1,7 @@
 //! What the engine remembers.
 
 use crate::books::{AssetId, Books};
-use crate::config::{
-    Config, FeeAsset, FeeConfig, InstrumentState, ResolvedAccount, ResolvedStrategy, VenueConfig,
-};
+use crate::config::{FeeAsset, FeeConfig, InstrumentState, ResolvedAccount, ResolvedStrategy, VenueConfig};
 use crate::decision::StrategyId;
 use crate::halt::Halt;
 use crate::instrument::{InstrumentId, InstrumentRules};
@@ -279,12 +277,6 @@ impl State {
     /// The account in force.
     pub fn account(&self) -> &ResolvedAccount {
         &self.account
-    }
-
-    /// The configuration in force.
-    pub fn config(&self) -> Config {
-        let strategies = self.strategies.iter().filter(|s| s.present).map(|s| s.config.clone()).collect();
-        Config { account: self.account.clone(), strategies }
     }
 
     /// Whether every asset's books sum to nothing; a ledger that does not is not traded on.

@@ -2,7 +2,7 @@
 
 use crate::books::Book;
 use crate::event::{Effect, Effects, Record, Transfer};
-use crate::money::{Cash, MoneyError};
+use crate::money::MoneyError;
 
 use super::fault;
 use super::state::State;
@@ -41,10 +41,5 @@ impl State {
                 if after == before { Ok(()) } else { self.account_mark.transfer(before, after) }
             }
         }
-    }
-
-    /// Cash of the account that belongs to no strategy.
-    pub fn unallocated(&self) -> Cash {
-        self.books.balance_of(self.quote, Book::Unallocated)
     }
 }

@@ -2,11 +2,10 @@
 
 use crate::config::ResolvedStrategy;
 use crate::decision::StrategyId;
-use crate::halt::{Halt, effective_halt};
+use crate::halt::Halt;
 use crate::instrument::{InstrumentId, InstrumentRules};
 use crate::money::{Cash, Percent, Price, Quantity};
 use crate::order::{Attempt, Intent, OrderState};
-use crate::time::Timestamp;
 
 use super::state::{Order, State, Strategy};
 
@@ -179,14 +178,6 @@ impl State {
         self.orders.open.iter().map(order_view).collect()
     }
 
-    /// Whether a halt holds for any instrument of any strategy.
-    pub fn is_halted(&self, strategy: StrategyId) -> bool {
-        let Some(owner) = self.strategies.get(strategy.index()) else { return false };
-        owner.slots.iter().filter_map(|s| self.instruments.get(s.instrument.index())).any(|instrument| {
-            effective_halt(&self.halts, owner.config.uid, &instrument.rules.symbol).is_some()
-        })
-    }
-
     /// Equity of a strategy, or of the account; costs nothing.
     #[inline]
     pub fn equity_of(&self, strategy: Option<StrategyId>) -> Cash {
@@ -203,10 +194,5 @@ impl State {
             None => self.account_value != Cash::ZERO,
             Some(id) => self.strategies.get(id.index()).is_some_and(|s| s.value != Cash::ZERO),
         }
-    }
-
-    /// The latest time a fill was booked, over all strategies.
-    pub fn last_fill(&self) -> Option<Timestamp> {
-        self.strategies.iter().flat_map(|s| s.slots.iter()).filter_map(|slot| slot.last_fill).max()
     }
 }
