@@ -158,6 +158,8 @@ pub enum DesiredState {
     ExitOnly,
     /// No signals; entries cancelled; stops and breakers guard what is held.
     Stopped,
+    /// As `ExitOnly`, because the account or a policy it names is missing; open entries stay.
+    ReferenceMissing,
 }
 
 /// Whether orders are simulated.

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::Stage;
-use crate::halt::HaltAction;
+use crate::halt::{EntryBlock, HaltAction};
 use crate::money::{Cash, Percent};
 use crate::time::Millis;
 
@@ -52,6 +52,8 @@ pub enum Denial {
     ExitUnderWay,
     /// `desiredState` is ExitOnly: no entries.
     ExitOnly,
+    /// The account or a policy the strategy names is missing: no entries until it is there.
+    ReferenceMissing,
     /// The instrument is ExitOnly, or no longer listed: no entries.
     InstrumentExitOnly,
     /// The strategy was removed or is being deleted: no entries.
@@ -61,6 +63,12 @@ pub enum Denial {
         /// The severest action of the halts in force.
         action: HaltAction,
     },
+    /// Halts are not watched at present (the API server does not answer): no entries until they are seen again.
+    Blind,
+    /// The account's Lease is not held for certain: no entries, another worker may trade.
+    LeaseLost,
+    /// The configuration was published in a format this worker does not know: no entries until both agree.
+    UnknownFormat,
     /// The signal's confidence is below the policy's `minConfidencePercent`.
     BelowConfidence {
         /// Of the signal.
@@ -171,6 +179,10 @@ impl Denial {
             Self::MaxAccountExposure { .. } => 22,
             Self::InsufficientFunds { .. } => 23,
             Self::Overflow => 24,
+            Self::Blind => 25,
+            Self::LeaseLost => 26,
+            Self::UnknownFormat => 27,
+            Self::ReferenceMissing => 28,
         }
     }
 
@@ -183,7 +195,14 @@ impl Denial {
             | Self::AlreadyHolding
             | Self::NothingToSell
             | Self::ExitUnderWay => Stage::Signal,
-            Self::ExitOnly | Self::InstrumentExitOnly | Self::Removed | Self::Halted { .. } => Stage::Halt,
+            Self::ExitOnly
+            | Self::InstrumentExitOnly
+            | Self::Removed
+            | Self::Halted { .. }
+            | Self::Blind
+            | Self::LeaseLost
+            | Self::UnknownFormat
+            | Self::ReferenceMissing => Stage::Halt,
             Self::BelowConfidence { .. } => Stage::Threshold,
             Self::NoEquity { .. } | Self::BelowLot => Stage::Sizing,
             Self::OrderInFlight
@@ -226,9 +245,23 @@ impl Denial {
             | Self::ExitOnly
             | Self::InstrumentExitOnly
             | Self::Removed
+            | Self::Blind
+            | Self::LeaseLost
+            | Self::UnknownFormat
+            | Self::ReferenceMissing
             | Self::OrderInFlight
             | Self::BelowLot
             | Self::Overflow => (0, 0),
+        }
+    }
+}
+
+impl From<EntryBlock> for Denial {
+    fn from(block: EntryBlock) -> Self {
+        match block {
+            EntryBlock::Blind => Self::Blind,
+            EntryBlock::LeaseLost => Self::LeaseLost,
+            EntryBlock::UnknownFormat => Self::UnknownFormat,
         }
     }
 }
@@ -257,6 +290,10 @@ impl fmt::Display for Denial {
             Self::InstrumentExitOnly => f.write_str("the instrument is ExitOnly or no longer listed"),
             Self::Removed => f.write_str("the strategy was removed"),
             Self::Halted { action } => write!(f, "halted ({action})"),
+            Self::ReferenceMissing => f.write_str("the account or a policy it names is missing"),
+            Self::Blind => f.write_str("halts cannot be seen at present"),
+            Self::LeaseLost => f.write_str("the account's Lease is not held"),
+            Self::UnknownFormat => f.write_str("the published configuration has an unknown format"),
             Self::BelowConfidence { confidence, limit } => write!(f, "confidence {confidence} < {limit}"),
             Self::OrderInFlight => f.write_str("an order in this instrument is still open"),
             Self::NoEquity { equity } => write!(f, "equity is {}", equity.to_text(2)),

@@ -5,7 +5,7 @@ use smol_str::SmolStr;
 
 use crate::config::Config;
 use crate::decision::{Decision, StrategyId};
-use crate::halt::Halt;
+use crate::halt::{EntryBlock, Halt};
 use crate::instrument::{Bar, InstrumentId};
 use crate::money::{Cash, Price};
 use crate::name::{Asset, Uid};
@@ -67,6 +67,8 @@ pub enum EventKind {
     Fill(Fill),
     /// A halt was made or resumed.
     HaltChange(HaltChange),
+    /// From now on the worker lets no entry through, or (none) does again.
+    EntryGate(Option<EntryBlock>),
     /// The account or its strategies changed.
     ConfigChange(Box<Config>),
     /// Cash came in or went out by other ways than trading.

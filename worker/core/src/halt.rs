@@ -79,6 +79,17 @@ pub struct Halt {
     pub since: Timestamp,
 }
 
+/// Why the worker itself lets no entry through for now. Unlike a halt nobody resumes it: it ends with its cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
+pub enum EntryBlock {
+    /// Halts and strategies are not watched at present: a stop could go unseen.
+    Blind,
+    /// The account's Lease is not held for certain: another worker may trade.
+    LeaseLost,
+    /// The configuration was published in a format this worker does not know.
+    UnknownFormat,
+}
+
 /// What the sources together mean for one strategy and instrument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveHalt<'a> {

@@ -70,6 +70,10 @@ pub struct Checkpoint {
     /// How far the venue's fills were taken in; the driver's, not the engine's.
     #[serde(default)]
     pub fill_cursor: u64,
+    /// TradingHalt objects of the halts in force: name and uid. One that is in force and not listed was never published;
+    /// one that is listed and whose object is gone was resumed. The driver's, not the engine's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<(SmolStr, Uid)>,
     /// Strategies that hold something or have open orders, as they were last configured: should one be gone at the next
     /// start, what it holds is still known for what it is.
     #[serde(default)]

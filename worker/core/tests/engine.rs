@@ -375,9 +375,10 @@ fn a_strategy_that_is_removed_makes_no_entries_and_still_exits() {
 
 #[test]
 fn lifecycle_states_forbid_entries_each_with_its_reason() {
-    let cases: [(DesiredState, InstrumentState, Denial); 3] = [
+    let cases: [(DesiredState, InstrumentState, Denial); 4] = [
         (DesiredState::ExitOnly, InstrumentState::Active, Denial::ExitOnly),
         (DesiredState::Stopped, InstrumentState::Active, Denial::Stopped),
+        (DesiredState::ReferenceMissing, InstrumentState::Active, Denial::ReferenceMissing),
         (DesiredState::Trading, InstrumentState::ExitOnly, Denial::InstrumentExitOnly),
     ];
     for (desired, state, expected) in cases {

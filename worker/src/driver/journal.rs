@@ -1,5 +1,6 @@
 //! What waits to become durable, and how it is put into words.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use smol_str::SmolStr;
@@ -26,6 +27,8 @@ pub struct Journal {
     dirty: bool,
     /// How far the venue's fills were taken in.
     pub(super) fill_cursor: FillCursor,
+    /// TradingHalt objects of the halts in force, by name.
+    pub(super) published: BTreeMap<SmolStr, Uid>,
     /// Every event, when a test asks for them.
     events: Option<Vec<Event>>,
     /// Commits made and the time they took.
@@ -118,6 +121,7 @@ impl Journal {
         let started = Instant::now();
         let mut checkpoint = state.checkpoint();
         checkpoint.fill_cursor = self.fill_cursor.0;
+        checkpoint.published = self.published.iter().map(|(name, uid)| (name.clone(), *uid)).collect();
         self.name_strategies(state);
         let batch = Batch {
             records: &self.records,

@@ -309,6 +309,20 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
         self.ledger.as_mut()
     }
 
+    /// The TradingHalt objects of halts in force, by name, as they were last made durable or set since.
+    pub fn published(&self) -> &std::collections::BTreeMap<smol_str::SmolStr, tradewind_core::name::Uid> {
+        &self.journal.published
+    }
+
+    /// Remembers, from the next commit on, that the halt of that name has that object; none forgets it.
+    pub fn set_published(&mut self, name: &str, object: Option<tradewind_core::name::Uid>) {
+        self.journal.touch();
+        match object {
+            Some(uid) => drop(self.journal.published.insert(name.into(), uid)),
+            None => drop(self.journal.published.remove(name)),
+        }
+    }
+
     /// What was counted at the ledger's edge.
     pub fn journal(&self) -> &Journal {
         &self.journal

@@ -49,6 +49,8 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
                         *place = known.last_bar;
                     }
                 }
+                journal.published =
+                    history.checkpoint.iter().flat_map(|c| c.published.iter().cloned()).collect();
                 journal.fill_cursor = FillCursor(history.checkpoint.as_ref().map_or(0, |c| c.fill_cursor));
                 State::recover(&config, instruments, ledger.identity(), &history)?
             }

@@ -78,6 +78,7 @@ fn standing(view: &StrategyView) -> Field {
         DesiredState::Trading => "-",
         DesiredState::ExitOnly => "(ExitOnly)",
         DesiredState::Stopped => "(Stopped)",
+        DesiredState::ReferenceMissing => "(ReferenceMissing)",
     })
 }
 

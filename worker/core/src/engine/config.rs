@@ -184,7 +184,8 @@ impl State {
     /// Entries of a strategy that may no longer enter are cancelled.
     fn apply_lifecycle(&mut self, index: usize, effects: &mut Effects) {
         let Some(strategy) = self.strategies.get(index).filter(|s| s.present) else { return };
-        let may_enter = strategy.config.desired_state == DesiredState::Trading;
+        let may_stay = |state| matches!(state, DesiredState::Trading | DesiredState::ReferenceMissing);
+        let may_enter = may_stay(strategy.config.desired_state);
         let slots = strategy.slots.len();
         for slot in 0..slots {
             let active = self.slot(index, slot).is_some_and(|s| s.state == InstrumentState::Active);

@@ -239,18 +239,19 @@ impl State {
             DesiredState::Trading => {}
             DesiredState::ExitOnly => return Err(Denial::ExitOnly),
             DesiredState::Stopped => return Err(Denial::Stopped),
+            DesiredState::ReferenceMissing => return Err(Denial::ReferenceMissing),
         }
         if held.state == InstrumentState::ExitOnly {
             return Err(Denial::InstrumentExitOnly);
         }
         if self.halts.is_empty() {
-            return Ok(());
+            return self.block.map_or(Ok(()), |block| Err(block.into()));
         }
         let symbol =
             self.instruments.get(held.instrument.index()).map(|i| &i.rules.symbol).ok_or(Denial::Removed)?;
         match effective_halt(&self.halts, owner.config.uid, symbol) {
             Some(halt) => Err(Denial::Halted { action: halt.action }),
-            None => Ok(()),
+            None => self.block.map_or(Ok(()), |block| Err(block.into())),
         }
     }
 

@@ -42,6 +42,7 @@ impl State {
             }
             EventKind::Fill(fill) => self.on_fill(fill, effects),
             EventKind::HaltChange(change) => self.on_halt_change(change, effects),
+            EventKind::EntryGate(block) => self.block = *block,
             EventKind::ConfigChange(config) => self.on_config_change(config, effects),
             EventKind::Transfer(transfer) => self.on_transfer(transfer, effects),
         }

@@ -182,6 +182,7 @@ impl State {
             strategies: strategies.collect(),
             account: watermark_of(&self.account_mark),
             fill_cursor: 0,
+            published: Vec::new(),
             holding: self.holding(),
         }
     }

@@ -3,7 +3,7 @@
 use crate::books::{AssetId, Books};
 use crate::config::{FeeAsset, FeeConfig, InstrumentState, ResolvedAccount, ResolvedStrategy, VenueConfig};
 use crate::decision::StrategyId;
-use crate::halt::Halt;
+use crate::halt::{EntryBlock, Halt};
 use crate::instrument::{InstrumentId, InstrumentRules};
 use crate::money::{BasisPoints, Cash, Price, Quantity};
 use crate::name::{Symbol, Uid};
@@ -29,6 +29,8 @@ pub struct State {
     pub(super) books: Books,
     pub(super) quote: AssetId,
     pub(super) halts: Vec<Halt>,
+    /// Why the worker lets no entry through; none while it does.
+    pub(super) block: Option<EntryBlock>,
     pub(super) account_mark: Mark,
     /// Worth of all positions at their marks.
     pub(super) account_value: Cash,
@@ -193,6 +195,7 @@ impl State {
             books,
             quote,
             halts: Vec::new(),
+            block: None,
             account_mark: Mark::default(),
             account_value: Cash::ZERO,
             account_cash: Cash::ZERO,

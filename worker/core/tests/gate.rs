@@ -1,0 +1,52 @@
+//! The worker's own gate: what it lets through while it cannot see halts or does not hold its Lease.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod common;
+
+use common::{Desk, decisions, denial, intents, strategy};
+use tradewind_core::decision::Outcome;
+use tradewind_core::denial::Denial;
+use tradewind_core::event::EventKind;
+use tradewind_core::halt::EntryBlock;
+
+fn one() -> Desk {
+    Desk::new(vec![strategy(1, &["BTC-USD"])], &["BTC-USD"])
+}
+
+#[test]
+fn a_closed_gate_denies_entries_by_its_cause_and_ends_with_it() {
+    let causes = [
+        (EntryBlock::Blind, Denial::Blind),
+        (EntryBlock::LeaseLost, Denial::LeaseLost),
+        (EntryBlock::UnknownFormat, Denial::UnknownFormat),
+    ];
+    for (block, expected) in causes {
+        let mut desk = one();
+        desk.warm(0);
+        desk.tell(EventKind::EntryGate(Some(block)));
+        assert_eq!(denial(&desk.bar(0, "110")), expected);
+        desk.tell(EventKind::EntryGate(None));
+        desk.bar(0, "90");
+        assert_eq!(intents(&desk.bar(0, "130")).len(), 1, "open again after {block}");
+    }
+}
+
+#[test]
+fn exits_pass_a_closed_gate() {
+    let mut desk = one();
+    desk.enter(0);
+    desk.tell(EventKind::EntryGate(Some(EntryBlock::Blind)));
+    let effects = desk.bar(0, "90");
+    assert!(matches!(decisions(&effects)[0].outcome, Outcome::Exit { .. }));
+    assert_eq!(desk.durable(&effects).len(), 1, "the exit is sent");
+}
+
+#[test]
+fn an_entry_that_becomes_durable_behind_a_closed_gate_is_not_sent() {
+    let mut desk = one();
+    desk.warm(0);
+    let effects = desk.bar(0, "110");
+    assert_eq!(intents(&effects).len(), 1);
+    desk.tell(EventKind::EntryGate(Some(EntryBlock::LeaseLost)));
+    assert!(desk.durable(&effects).is_empty());
+}
