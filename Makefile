@@ -1,7 +1,7 @@
 # An index of commands: what each does is in scripts/.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test mutants reference-job bench fmt lint golden validate-examples clean-data
+.PHONY: help setup quickstart test mutants reference-job bench fmt lint golden validate-examples clean-data cluster-up cluster-down
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -35,6 +35,12 @@ golden: ## write crds/generated/*.yaml and docs/decisions.md anew
 
 validate-examples: ## check every file of examples/ as the worker would read it
 	@scripts/validate-examples
+
+cluster-up: ## start a Kubernetes for hands-on work, with a node when root (NODES=2, K8S_VERSION=v1.33.13)
+	@scripts/cluster-up
+
+cluster-down: ## end that cluster and remove all of it
+	@scripts/cluster-down
 
 clean-data: ## remove the ledgers that runs left in .tradewind/
 	@rm -rf .tradewind

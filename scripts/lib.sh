@@ -4,7 +4,9 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 TOOLS=$ROOT/.tools
 PATH=$TOOLS/bin:$PATH
-export ROOT TOOLS PATH
+# Tests look for the test cluster here, also those of a copy of the sources (scripts/mutants).
+TRADEWIND_TOOLS=$TOOLS
+export ROOT TOOLS PATH TRADEWIND_TOOLS
 cd "$ROOT" || exit 1
 
 say() { printf '%s\n' "$*"; }
@@ -17,3 +19,6 @@ die() {
 
 # The directory cargo builds into, also when the user has moved it.
 target_dir() { say "${CARGO_TARGET_DIR:-$ROOT/target}"; }
+
+# cluster_runs DIR: a test cluster runs in that folder. Its process holds a lock there for as long as it lives.
+cluster_runs() { [ -e "$1/up.lock" ] && ! flock --nonblock --shared "$1/up.lock" true; }

@@ -1,4 +1,4 @@
-//! Where the worker's binary is.
+//! Where the binaries are.
 
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
@@ -6,51 +6,71 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-/// Folders and files the binary is made of.
-const SOURCES: &[&str] = &["Cargo.lock", "Cargo.toml", "crds/Cargo.toml", "crds/src", "worker"];
+/// A program of ours.
+struct Program {
+    /// Its package and its binary.
+    name: &'static str,
+    /// Folders and files it is made of.
+    sources: &'static [&'static str],
+}
+
+const WORKER: Program = Program {
+    name: "tradewind-worker",
+    sources: &["Cargo.lock", "Cargo.toml", "crds/Cargo.toml", "crds/src", "worker"],
+};
+const OPERATOR: Program = Program {
+    name: "tradewind-operator",
+    sources: &["Cargo.lock", "Cargo.toml", "crds/Cargo.toml", "crds/src", "worker/core", "operator"],
+};
 
 /// The worker of the same profile as this test, built when it is missing or older than its sources.
 pub fn worker() -> &'static Path {
-    static WORKER: OnceLock<PathBuf> = OnceLock::new();
-    WORKER.get_or_init(find)
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| find(&WORKER))
 }
 
-fn find() -> PathBuf {
+/// The operator, as [`worker`].
+pub fn operator() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| find(&OPERATOR))
+}
+
+fn find(program: &Program) -> PathBuf {
     // …/target/debug/deps/kill-0123 lies beside …/target/debug/tradewind-worker.
     let this = std::env::current_exe().unwrap();
     let profile = this.parent().unwrap().parent().unwrap();
-    let binary = profile.join("tradewind-worker");
-    if !is_fresh(&binary) {
+    let binary = profile.join(program.name);
+    if !is_fresh(&binary, program.sources) {
         // One test builds, the others wait for it.
-        let lock = File::create(profile.join(".tradewind-worker.lock")).unwrap();
+        let lock = File::create(profile.join(format!(".{}.lock", program.name))).unwrap();
         lock.lock().unwrap();
-        if !is_fresh(&binary) {
-            build(profile);
+        if !is_fresh(&binary, program.sources) {
+            build(profile, program.name);
         }
     }
     binary
 }
 
-fn build(profile: &Path) {
+fn build(profile: &Path, program: &str) {
     let name = match profile.file_name().unwrap().to_str().unwrap() {
         "debug" => "dev",
         other => other,
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "tradewind-worker", "--bin", "tradewind-worker"]);
+    command.args(["build", "--quiet", "--package", program, "--bin", program]);
     command.args(["--profile", name, "--target-dir"]).arg(profile.parent().unwrap());
     let status = command.current_dir(root()).status().expect("cargo runs");
-    assert!(status.success(), "the worker does not build");
-    let binary = profile.join("tradewind-worker");
+    assert!(status.success(), "{program} does not build");
+    let binary = profile.join(program);
     // Cargo leaves a binary alone that would come out the same, and then it would be built by each test again.
     File::open(&binary).unwrap().set_modified(SystemTime::now()).unwrap();
 }
 
-fn is_fresh(binary: &Path) -> bool {
+fn is_fresh(binary: &Path, sources: &[&str]) -> bool {
     let modified = |metadata: Metadata| metadata.modified().unwrap();
     let Ok(built) = std::fs::metadata(binary).map(modified) else { return false };
-    let mut paths: Vec<PathBuf> = SOURCES.iter().map(|path| root().join(path)).collect();
+    let mut paths: Vec<PathBuf> = sources.iter().map(|path| root().join(path)).collect();
     while let Some(path) = paths.pop() {
         // Tests and examples are not in the binary.
         if path.ends_with("tests") || path.ends_with("examples") {

@@ -8,10 +8,12 @@
 
 pub mod binary;
 pub mod books;
+pub mod cluster;
 pub mod desk;
 pub mod http;
 pub mod inside;
 pub mod process;
+pub mod rig;
 
 use std::time::{Duration, Instant};
 

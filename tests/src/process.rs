@@ -142,6 +142,13 @@ impl Worker {
         self.close(status)
     }
 
+    /// What it left behind, if it has ended by itself.
+    pub fn try_ended(&mut self) -> Option<Ended> {
+        let status = self.child.try_wait().expect("our own child")?;
+        while self.line_or_end("the end of its output", |_| false).is_some() {}
+        Some(self.close(status))
+    }
+
     /// Kills it like a power cut.
     pub fn kill(mut self) -> Ended {
         self.child.kill().expect("our own child");
