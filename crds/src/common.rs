@@ -4,7 +4,6 @@
 //! Nothing here rounds: a value the engine cannot hold exactly is an error.
 
 #![expect(unreachable_pub, reason = "KubeSchema repeats each type inside a function")]
-#![expect(clippy::doc_markdown, reason = "kubectl explain shows these comments, backticks and all")]
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -36,6 +35,7 @@ const OBJECT_NAME: &str = r"^[a-z]([-a-z0-9]{0,50}[a-z0-9])?$";
 const SYMBOL: &str = r"^[A-Z0-9]{1,12}-[A-Z0-9]{1,12}$";
 const ASSET: &str = r"^[A-Z0-9]{1,12}$";
 const UID: &str = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$";
+const KEY: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 
 /// What a pattern of a schema asks for, in words, and how to satisfy it.
 pub(crate) const PATTERN_WORDS: &[(&str, &str, &str)] = &[
@@ -45,6 +45,11 @@ pub(crate) const PATTERN_WORDS: &[(&str, &str, &str)] = &[
     (SYMBOL, "must be a symbol of base and quote asset", "write it in capitals, like BTC-USD"),
     (ASSET, "must be the code of an asset", "write it in capitals, like USD"),
     (UID, "must be a uid", "copy it from the object's metadata.uid"),
+    (
+        KEY,
+        "must be the name of an object",
+        "write it like btc-trend or, of another namespace, desk/btc-trend",
+    ),
     (DNS_LABEL, "must be a lower-case DNS label", "write it like desk-1"),
     (DNS_NAME, "must be a lower-case DNS name", "write it like btc-trend"),
 ];
@@ -143,6 +148,12 @@ text_type!(
     UidText,
     UID,
     36
+);
+text_type!(
+    /// The name of an object, with its namespace before a slash where that is another.
+    KeyText,
+    KEY,
+    317
 );
 
 impl Decimal {
@@ -320,6 +331,17 @@ impl From<CoreHaltAction> for HaltAction {
     }
 }
 
+/// At most that many bytes of a text, cut between characters; an ellipsis says that there was more.
+pub fn cut(text: &str, most: usize) -> String {
+    const DOTS: &str = "…";
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let room = most.saturating_sub(DOTS.len());
+    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= room).last().unwrap_or_default();
+    format!("{}{DOTS}", text.get(..end).unwrap_or_default())
+}
+
 /// The moment an object was made, as the engine counts time.
 pub(crate) fn timestamp(time: &Time) -> Timestamp {
     Timestamp(time.0.as_millisecond())
@@ -334,6 +356,10 @@ pub struct HaltStatus {
     /// The severest action of all halts that hold; absent while none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<HaltAction>,
+    /// The names of the halts that hold, in one line for people; absent while none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub by: Option<String>,
     /// Each halt that holds, with who, why and when; at most 64 are listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]

@@ -4,18 +4,16 @@
 //! Wire types only: what they mean for the engine is decided in [`crate::resolve`].
 
 #![expect(unreachable_pub, reason = "KubeSchema repeats each type inside a function")]
-#![expect(clippy::doc_markdown, reason = "kubectl explain shows these comments, backticks and all")]
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+mod status;
+
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{
-    Applied, AssetText, BpsNumber, Decimal, Empty, GoDuration, HaltStatus, ObjectName, ObjectRef,
-    PercentNumber, UidText,
-};
-use crate::trading_strategy::{Phase, Portfolio};
+use crate::common::{AssetText, BpsNumber, Decimal, Empty, GoDuration, ObjectRef, PercentNumber};
+
+pub use status::{AccountTrading, ExchangeAccountStatus, GrantStatus, WorkerStatus};
 
 /// A venue, its market data, ledger and policy, and whether it may trade live.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,11 +43,14 @@ use crate::trading_strategy::{Phase, Portfolio};
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", priority = 1),
     printcolumn(name = "REASON", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
-    printcolumn(name = "HALTED-BY", type_ = "string", json_path = ".status.halt.sources[*].name", priority = 1),
+    printcolumn(name = "HALTED-BY", type_ = "string", json_path = ".status.halt.by", priority = 1),
     printcolumn(name = "EXPOSURE", type_ = "string", json_path = ".status.trading.exposure", priority = 1),
     printcolumn(name = "POLICY", type_ = "string", json_path = ".spec.riskPolicyRef.name", priority = 1),
     printcolumn(name = "DATA", type_ = "string", json_path = ".spec.marketData.replay.dataSet", priority = 1),
-    printcolumn(name = "FRESH", type_ = "string", json_path = ".status.conditions[?(@.type==\"DataFresh\")].status", priority = 1)
+    printcolumn(name = "FRESH", type_ = "string", json_path = ".status.conditions[?(@.type==\"DataFresh\")].status", priority = 1),
+    printcolumn(name = "WORKER", type_ = "string", json_path = ".status.worker.pod", priority = 1),
+    printcolumn(name = "NODE", type_ = "string", json_path = ".status.worker.node", priority = 1),
+    printcolumn(name = "RESTARTS", type_ = "integer", json_path = ".status.worker.restarts", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!self.allowLive || !has(self.venue.paper)")
@@ -366,85 +367,4 @@ impl JsonSchema for MemoryQuantity {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"type": "string", "pattern": "^[1-9][0-9]{0,11}(Ki|Mi|Gi|k|M|G)?$", "maxLength": 16})
     }
-}
-
-/// What the operator and the worker see of the account.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ExchangeAccountStatus {
-    /// The metadata.generation this status describes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// One word for people, derived from the conditions; programs read the conditions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<Phase>,
-    /// Ready, Reconciling, Stalled and Halted by the operator; DataFresh, PositionsReconciled and PositionsProtected
-    /// by the worker.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    #[schemars(length(max = 16))]
-    pub conditions: Vec<Condition>,
-    /// The kind of venue, such as Paper.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    pub venue: Option<String>,
-    /// Running strategies of all that name the account, such as "2/3".
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    pub strategies: Option<String>,
-    /// Which halts hold for the whole account and what they do together.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub halt: Option<HaltStatus>,
-    /// Which strategy may use how much cash and which base assets; oldest first, kept until released.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
-    #[schemars(length(max = 1024))]
-    pub grants: Vec<GrantStatus>,
-    /// What the worker has in force.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub applied: Option<Applied>,
-    /// What the worker reports, written when something happened and at most each 60 seconds otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trading: Option<AccountTrading>,
-}
-
-/// What one strategy may use of the account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct GrantStatus {
-    /// Uid of the strategy that holds the grant.
-    pub uid: UidText,
-    /// Name of the strategy, for people.
-    pub name: ObjectName,
-    /// Cash it may use, in the account's quote currency, as decimal text.
-    pub capital: Decimal,
-    /// Base assets that it alone may trade on the account.
-    #[x_kube(merge_strategy = ListMerge::Set)]
-    #[schemars(length(max = 128))]
-    pub assets: Vec<AssetText>,
-}
-
-/// What the worker reports of the account. Strings are for people; exact numbers are decimal text.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AccountTrading {
-    /// Cash and positions at the mark, such as "10071.86 USD".
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub equity: Option<String>,
-    /// Change of equity over the last 24 hours, such as "+1.8%".
-    #[serde(default, rename = "pnl24h", skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub pnl_24h: Option<String>,
-    /// Loss from the reference of the account's breakers, such as "4.2%".
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub drawdown: Option<String>,
-    /// Positions and open entries of all strategies as part of equity, such as "41%".
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub exposure: Option<String>,
-    /// The account's money, exact.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub portfolio: Option<Portfolio>,
 }

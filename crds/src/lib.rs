@@ -14,12 +14,14 @@
 pub mod common;
 pub mod exchange_account;
 pub mod grants;
+pub mod latch;
 pub mod load;
 pub mod manifest;
 pub mod names;
 pub mod objects;
 pub mod problem;
 pub mod published;
+pub mod reach;
 pub mod reasons;
 pub mod resolve;
 pub mod risk_policy;

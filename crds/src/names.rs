@@ -33,6 +33,8 @@ pub mod lease {
     pub const EPOCH: &str = "tradewind.dev/epoch";
     /// The last row of the ledger's hash chain, as `number:hash`.
     pub const HEAD: &str = "tradewind.dev/audit-head";
+    /// Uid of the account the ledger is written for.
+    pub const ACCOUNT: &str = "tradewind.dev/account-uid";
 }
 
 /// Name of an account's StatefulSet: the account's own. A StatefulSet's name stands in a label of its pods with eleven

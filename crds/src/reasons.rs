@@ -28,6 +28,8 @@ pub mod condition {
     pub const POSITIONS_PROTECTED: &str = "PositionsProtected";
     /// Of a strategy being deleted, by the worker: whether its deletionPolicy was carried out.
     pub const SETTLED: &str = "Settled";
+    /// Whether the worker sees halts, holds its Lease and knows its configuration; while it does not, no entries.
+    pub const SUPERVISED: &str = "Supervised";
     /// Of a strategy: true while its signal has ended the worker twice and is not evaluated any more.
     pub const QUARANTINED: &str = "Quarantined";
 }
@@ -43,6 +45,7 @@ pub mod condition {
     Ord,
     Hash,
     strum::Display,
+    strum::EnumString,
     strum::EnumIter,
     strum::EnumMessage,
     strum::IntoStaticStr,
@@ -70,6 +73,13 @@ pub enum Reason {
     ImageUnavailable,
     /// The worker's pod cannot be scheduled or its volume not be made; the message is the cluster's own.
     WorkerPending,
+    /// The node of the worker's pod does not answer. No second worker is started before it is back or its Node object is
+    /// deleted, because the first may still trade.
+    NodeLost,
+    /// The configuration of all strategies together is larger than a ConfigMap may be; what was published before stays.
+    ConfigTooLarge,
+    /// The account is gone and its ledger stays; the message says how to remove it.
+    LedgerKept,
     /// The API server refused one of the worker's objects, such as by a quota; the message is its own.
     ChildRefused,
     /// An object of a name we need exists and is not ours; it is left alone. Rename or delete it.
@@ -154,6 +164,8 @@ pub enum Reason {
     StopMissing,
     /// The strategy holds nothing, or has no stop loss.
     NothingToProtect,
+    /// The worker sees halts, holds its Lease and knows its configuration.
+    Supervised,
     /// The worker does not see halts at present; no entries.
     Blind,
     /// The worker does not hold the account's Lease; no entries.

@@ -11,7 +11,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Decimal, GoDuration, HaltAction, PercentNumber};
+use crate::common::{Decimal, GoDuration, HaltAction, KeyText, PercentNumber};
 
 /// Breaker names that halts of other origins use.
 pub const RESERVED_BREAKER_NAMES: [&str; 2] = ["latched", "ledger-unknown"];
@@ -32,13 +32,14 @@ pub const RESERVED_BREAKER_NAMES: [&str; 2] = ["latched", "ledger-unknown"];
     cel,
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,50}[a-z0-9])?$')")
         .message("metadata.name must be a lower-case DNS label of at most 52 characters that starts with a letter; rename the policy"),
-    printcolumn(name = "MIN-CONF", type_ = "number", json_path = ".spec.strategy.minConfidencePercent"),
-    printcolumn(name = "MAX-POS", type_ = "number", json_path = ".spec.strategy.maxPositionPercent"),
-    printcolumn(name = "MAX-EXPOSURE", type_ = "number", json_path = ".spec.strategy.maxExposurePercent"),
-    printcolumn(name = "BREAKERS", type_ = "string", json_path = ".spec.breakers[*].name"),
+    printcolumn(name = "MIN-CONF%", type_ = "number", json_path = ".spec.strategy.minConfidencePercent"),
+    printcolumn(name = "MAX-POS%", type_ = "number", json_path = ".spec.strategy.maxPositionPercent"),
+    printcolumn(name = "MAX-EXPOSURE%", type_ = "number", json_path = ".spec.strategy.maxExposurePercent"),
+    printcolumn(name = "BREAKERS", type_ = "string", json_path = ".status.breakers"),
     printcolumn(name = "BOUND", type_ = "string", json_path = ".status.bound"),
+    printcolumn(name = "BREACHED", type_ = "string", json_path = ".status.conditions[?(@.type==\"Breached\")].status"),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "ACCOUNT-EXPOSURE", type_ = "number", json_path = ".spec.account.maxExposurePercent", priority = 1),
+    printcolumn(name = "ACCOUNT-EXPOSURE%", type_ = "number", json_path = ".spec.account.maxExposurePercent", priority = 1),
     printcolumn(name = "MIN-NOTIONAL", type_ = "string", json_path = ".spec.order.minNotional", priority = 1),
     printcolumn(name = "COOLDOWN", type_ = "string", json_path = ".spec.strategy.cooldown", priority = 1),
     printcolumn(name = "ACCEPTED", type_ = "string", json_path = ".status.conditions[?(@.type==\"Accepted\")].status", priority = 1)
@@ -191,7 +192,8 @@ pub struct RiskPolicyStatus {
     /// The metadata.generation this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted: whether the policy can be used as it is written.
+    /// Accepted: whether the policy can be used as it is written. Breached: whether one of its breakers has tripped
+    /// and is not resumed. Reconciling and Stalled as everywhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 16))]
@@ -200,4 +202,13 @@ pub struct RiskPolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub bound: Option<String>,
+    /// Its breakers in short, such as "drawdown 15%".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub breakers: Option<String>,
+    /// The halts of its breakers that hold, by name; at most 64 are listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[schemars(length(max = 64))]
+    pub breaches: Vec<KeyText>,
 }

@@ -7,12 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Empty, HaltAction, ObjectRef, SymbolText};
+use crate::common::{Empty, HaltAction, KeyText, ObjectRef, SymbolText};
 
 /// A halt: whom it reaches, what it does, and why.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,11 +34,12 @@ use crate::common::{Empty, HaltAction, ObjectRef, SymbolText};
     printcolumn(name = "TARGET", type_ = "string", json_path = ".status.target"),
     printcolumn(name = "ACTION", type_ = "string", json_path = ".spec.action"),
     printcolumn(name = "EFFECTIVE", type_ = "string", json_path = ".status.conditions[?(@.type==\"Effective\")].status"),
-    printcolumn(name = "REASON", type_ = "string", json_path = ".spec.reason"),
     printcolumn(name = "BY", type_ = "string", json_path = ".spec.requestedBy"),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "AFFECTED", type_ = "string", json_path = ".status.affected", priority = 1),
-    printcolumn(name = "INSTRUMENTS", type_ = "string", json_path = ".spec.instruments", priority = 1)
+    printcolumn(name = "SINCE", type_ = "date", json_path = ".status.effectiveSince", priority = 1),
+    printcolumn(name = "WAITING", type_ = "string", json_path = ".status.waitingFor", priority = 1),
+    printcolumn(name = "REASON", type_ = "string", json_path = ".spec.reason", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self == oldSelf")
@@ -129,8 +130,18 @@ pub struct TradingHaltStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub target: Option<String>,
-    /// How many strategies it reaches and how many have it in force, such as "2/2 strategies".
+    /// How many of the strategies it reaches have it in force, such as "2/2 strategies". Strategies that no worker
+    /// runs do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub affected: Option<String>,
+    /// When each strategy it reaches had it in force; absent while one has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_since: Option<Time>,
+    /// The strategies it reaches whose worker has not yet said that it is in force, by name, with the namespace where
+    /// that is another; at most 64 are listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[schemars(length(max = 64))]
+    pub waiting_for: Vec<KeyText>,
 }

@@ -12,8 +12,8 @@ use tradewind_core::order::{Epoch, Incarnation};
 use tradewind_core::recovery::{History, LedgerIdentity};
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::{
-    BalanceRow, Batch, Committed, DecisionFilter, DecisionRow, EquityRow, Ledger, LedgerError, LedgerReader,
-    OutcomeCount, Pruned, SqliteLedger, SqliteOptions, TradeRow,
+    BalanceRow, Batch, ChainHead, Committed, DecisionFilter, DecisionRow, EquityRow, Ledger, LedgerError,
+    LedgerReader, OutcomeCount, Pruned, SqliteLedger, SqliteOptions, TradeRow,
 };
 use tradewind_venues::PaperVenue;
 use tradewind_worker::assembly::{Assembly, search_dirs};
@@ -237,6 +237,14 @@ impl LedgerReader for Faulty {
 
     async fn balances(&mut self) -> Result<Vec<BalanceRow>, LedgerError> {
         self.ledger.balances().await
+    }
+
+    async fn head(&mut self) -> Result<ChainHead, LedgerError> {
+        self.ledger.head().await
+    }
+
+    async fn contains(&mut self, head: &ChainHead) -> Result<bool, LedgerError> {
+        self.ledger.contains(head).await
     }
 }
 

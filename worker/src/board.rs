@@ -4,6 +4,7 @@
 //! restart.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
@@ -41,6 +42,17 @@ pub struct Board {
     realized: BTreeMap<Uid, Cash>,
     equity_yesterday: Option<Cash>,
     totals: Totals,
+    also: Also,
+}
+
+/// Who is told the same as the board.
+#[derive(Default)]
+struct Also(Option<Box<dyn Observer + Send>>);
+
+impl fmt::Debug for Also {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "another" } else { "nobody" })
+    }
 }
 
 impl Board {
@@ -58,7 +70,13 @@ impl Board {
             realized: BTreeMap::new(),
             equity_yesterday: None,
             totals: Totals::default(),
+            also: Also::default(),
         }
+    }
+
+    /// From now on another observer is told the same, after the board.
+    pub fn tell_also(&mut self, other: Box<dyn Observer + Send>) {
+        self.also = Also(Some(other));
     }
 
     /// Where the worker stands from now on.
@@ -245,6 +263,9 @@ impl Observer for Board {
                 tracing::error!(message, "amount not computable; nothing was done on it");
             }
         }
+        if let Also(Some(other)) = &mut self.also {
+            other.on_report(state, report);
+        }
     }
 
     fn on_record(&mut self, state: &State, record: &Record) {
@@ -278,6 +299,9 @@ impl Observer for Board {
             Record::Rebase { reference, .. } => {
                 tracing::info!(reference = %reference, "drawdown reference rebased");
             }
+        }
+        if let Also(Some(other)) = &mut self.also {
+            other.on_record(state, record);
         }
     }
 }

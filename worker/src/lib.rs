@@ -5,6 +5,7 @@
 
 pub mod assembly;
 pub mod board;
+pub mod cluster;
 pub mod commands;
 pub mod control;
 pub mod driver;
@@ -13,6 +14,7 @@ pub mod feed;
 pub mod http;
 pub mod market_data;
 pub mod screen;
+pub mod session;
 pub mod snapshot;
 pub mod statistics;
 pub mod summary;

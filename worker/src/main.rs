@@ -19,6 +19,8 @@ struct Cli {
 enum Command {
     /// Trade the strategies of YAML files on one machine, without a cluster.
     Run(commands::run::Options),
+    /// Trade one account in a cluster, as the operator publishes it.
+    Cluster(commands::cluster::Options),
     /// Run the strategies over recorded data as fast as the machine can and print what came of it.
     Backtest(commands::backtest::Options),
     /// Print every problem of YAML files; exit code 2 when there is one.
@@ -51,6 +53,7 @@ async fn dispatch(command: &Command) -> Result<ExitCode, CommandError> {
     let out: &mut dyn std::io::Write = &mut out;
     match command {
         Command::Run(options) => commands::run::execute(options, out).await?,
+        Command::Cluster(options) => commands::cluster::execute(options).await?,
         Command::Backtest(options) => commands::backtest::execute(options, out).await?,
         Command::Validate(options) => {
             return Ok(if commands::validate::execute(options, out)? {
@@ -72,7 +75,10 @@ async fn dispatch(command: &Command) -> Result<ExitCode, CommandError> {
 fn log_to_stderr(command: &Command) {
     let live = matches!(command, Command::Run(options) if !options.plain) && std::io::stdout().is_terminal();
     let default = if live { "off" } else { "info" };
-    let filter = EnvFilter::try_from_env("TRADEWIND_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    // What goes wrong with the API server is told by who asked, once.
+    let quiet = "kube_client=off,tower=off";
+    let told = std::env::var("TRADEWIND_LOG").unwrap_or_else(|_| default.to_owned());
+    let filter = EnvFilter::try_new(format!("{quiet},{told}")).unwrap_or_else(|_| EnvFilter::new(default));
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt()
         .with_env_filter(filter)

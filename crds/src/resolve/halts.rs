@@ -3,69 +3,95 @@
 //! In doubt it halts: a halt that cannot be read halts its namespace, and one with an instrument that cannot be read
 //! halts all instruments.
 
+use std::collections::BTreeMap;
+
 use kube::ResourceExt;
 use tradewind_core::halt::{Halt, HaltAction, HaltOrigin, HaltScope};
 use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::time::Timestamp;
 
 use crate::common::{SymbolText, timestamp};
+use crate::names::latch;
 use crate::objects::{Key, Kind, ObjectId, Objects};
 use crate::problem::{Problem, Problems, dangling as dangling_problem};
+use crate::reach::{Subject, UNREADABLE, reaches, reaches_account, unreadable};
 use crate::trading_halt::{Target, TradingHalt};
 use crate::trading_strategy::TradingStrategy;
 
-/// The halts that reach the account or one of its strategies, and what is wrong with them.
-pub(super) fn reaching(
-    objects: &Objects,
-    account: &Key,
-    members: &[(Uid, &TradingStrategy)],
-) -> (Vec<Halt>, Problems) {
+/// A strategy of the account, as far as halts care for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// `metadata.uid`.
+    pub uid: Uid,
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// Whether `spec.halted` is true.
+    pub halted: bool,
+    /// Why and by whom it is halted by that field, as far as known.
+    pub halted_by: (String, String),
+    /// `spec.resume.haltID`.
+    pub resume: Option<String>,
+    /// When it was made.
+    pub since: Timestamp,
+}
+
+impl Member {
+    /// The facts of that object, whose uid is known.
+    pub fn of(uid: Uid, object: &TradingStrategy) -> Self {
+        Self {
+            uid,
+            name: object.name_any(),
+            labels: object.labels().clone(),
+            halted: object.spec.halted == Some(true),
+            halted_by: ("spec.halted is true".to_owned(), String::new()),
+            resume: object.spec.resume.as_ref().map(|resume| resume.halt_id.0.clone()),
+            since: since(object),
+        }
+    }
+}
+
+/// The halts among `objects` that reach the account or one of its strategies, those by `spec.halted` included, and what
+/// is wrong with them. Of `objects` only the halts count, the unreadable ones and the operator's namespace.
+pub fn reaching(objects: &Objects, account: &Key, members: &[Member]) -> (Vec<Halt>, Problems) {
     let mut problems = Problems::default();
     let mut halts: Vec<Halt> = objects
         .halts
         .iter()
-        .filter(|object| !resumed(object, members))
+        .filter(|object| !resumed(object, account, members))
         .filter_map(|object| {
             let scope = scope(objects, object, account, members)?;
             Some(halt(object, account, scope, &mut problems))
         })
         .collect();
-    for (uid, object) in members {
-        let name = format!("strategy.{}.latched", object.name_any());
-        if object.spec.halted == Some(true) && halts.iter().all(|halt| halt.name != name) {
+    for member in members {
+        let name = latch(&member.name);
+        if member.halted && halts.iter().all(|halt| halt.name != name) {
+            let (reason, requested_by) = member.halted_by.clone();
             halts.push(Halt {
                 name: name.into(),
-                scope: HaltScope::Strategies(vec![*uid]),
+                scope: HaltScope::Strategies(vec![member.uid]),
                 instruments: Vec::new(),
                 action: HaltAction::CancelEntries,
                 origin: HaltOrigin::Latched,
-                reason: "spec.halted is true".to_owned(),
-                requested_by: String::new(),
-                since: since(*object),
+                reason,
+                requested_by,
+                since: member.since,
             });
         }
     }
-    let unreadable = objects.unreadable.iter().filter(|id| id.kind == Kind::TradingHalt);
-    halts.extend(unreadable.filter(|id| reaches_namespace(objects, &id.key, account)).map(|id| {
-        Halt {
-            name: local_name(&id.key, account).into(),
-            scope: HaltScope::Account,
-            instruments: Vec::new(),
-            action: HaltAction::CancelEntries,
-            origin: HaltOrigin::Manual,
-            reason:
-                "the TradingHalt cannot be read, so that it halts its namespace; put it right or delete it"
-                    .to_owned(),
-            requested_by: String::new(),
-            since: Timestamp::default(),
-        }
+    halts.extend(unreadable(objects, &account.namespace).map(|id| Halt {
+        name: local_name(&id.key, account).into(),
+        scope: HaltScope::Account,
+        instruments: Vec::new(),
+        action: HaltAction::CancelEntries,
+        origin: HaltOrigin::Manual,
+        reason: UNREADABLE.to_owned(),
+        requested_by: String::new(),
+        since: Timestamp::default(),
     }));
     (halts, problems)
-}
-
-/// A halt that cannot be read reaches its namespace; in the operator's, everything.
-fn reaches_namespace(objects: &Objects, halt: &Key, account: &Key) -> bool {
-    halt.namespace == account.namespace || objects.operator_namespace.as_ref() == Some(&halt.namespace)
 }
 
 /// Halts whose target does not exist: a halt that stops nothing is worth knowing.
@@ -94,42 +120,26 @@ pub(super) fn dangling(objects: &Objects) -> Problems {
 
 /// Whether its own strategy names this halt, and no later one, to be resumed. A strategy that says `halted` in the same
 /// breath stays halted by that.
-fn resumed(object: &TradingHalt, members: &[(Uid, &TradingStrategy)]) -> bool {
+pub fn resumed(object: &TradingHalt, account: &Key, members: &[Member]) -> bool {
     let Target::Strategy(target) = &object.spec.target else { return false };
     let Some(uid) = object.uid() else { return false };
-    members.iter().any(|(_, strategy)| {
-        strategy.namespace() == object.namespace()
-            && strategy.name_any() == target.name.0
-            && strategy.spec.resume.as_ref().is_some_and(|resume| resume.halt_id.0 == uid)
-    })
+    let here = Key::of(object).namespace == account.namespace;
+    here && members.iter().any(|m| m.name == target.name.0 && m.resume.as_ref() == Some(&uid))
 }
 
 /// Whom it reaches on the account; none when nobody.
-fn scope(
-    objects: &Objects,
-    object: &TradingHalt,
-    account: &Key,
-    members: &[(Uid, &TradingStrategy)],
-) -> Option<HaltScope> {
-    let key = Key::of(object);
-    let here = key.namespace == account.namespace;
-    let chosen = |fits: &dyn Fn(&TradingStrategy) -> bool| {
-        let uids: Vec<Uid> = members.iter().filter(|(_, s)| here && fits(s)).map(|(uid, _)| *uid).collect();
-        if uids.is_empty() { None } else { Some(HaltScope::Strategies(uids)) }
-    };
-    match &object.spec.target {
-        Target::Strategy(target) => chosen(&|strategy| strategy.name_any() == target.name.0),
-        Target::Selector(selector) => chosen(&|strategy| {
-            selector.match_labels.iter().all(|(name, value)| strategy.labels().get(name) == Some(&value.0))
-        }),
-        Target::Account(target) => (here && target.name.0 == account.name).then_some(HaltScope::Account),
-        Target::Namespace(_) => here.then_some(HaltScope::Account),
-        Target::Cluster(_) => {
-            let everywhere =
-                objects.operator_namespace.as_ref().is_none_or(|operator| *operator == key.namespace);
-            (here || everywhere).then_some(HaltScope::Account)
-        }
+fn scope(objects: &Objects, object: &TradingHalt, account: &Key, members: &[Member]) -> Option<HaltScope> {
+    let operator = objects.operator_namespace.as_deref();
+    if reaches_account(object, account, operator) {
+        return Some(HaltScope::Account);
     }
+    let reached = members.iter().filter(|member| {
+        let Member { name, labels, .. } = member;
+        let subject = Subject { namespace: &account.namespace, name, account: &account.name, labels };
+        reaches(object, subject, operator)
+    });
+    let uids: Vec<Uid> = reached.map(|member| member.uid).collect();
+    if uids.is_empty() { None } else { Some(HaltScope::Strategies(uids)) }
 }
 
 fn halt(object: &TradingHalt, account: &Key, scope: HaltScope, problems: &mut Problems) -> Halt {
@@ -155,7 +165,7 @@ fn halt(object: &TradingHalt, account: &Key, scope: HaltScope, problems: &mut Pr
 }
 
 /// The name of a halt within an account: its own, with the namespace when that is another.
-fn local_name(halt: &Key, account: &Key) -> String {
+pub fn local_name(halt: &Key, account: &Key) -> String {
     if halt.namespace == account.namespace { halt.name.clone() } else { halt.to_string() }
 }
 
@@ -164,9 +174,9 @@ fn since(object: &impl ResourceExt) -> Timestamp {
     object.meta().creation_timestamp.as_ref().map(timestamp).unwrap_or_default()
 }
 
-/// Where a halt comes from: the names `strategy.NAME.X` and `account.NAME.X` are those of latches, breakers and an
-/// unknown ledger, as long as the target is that strategy or account.
-fn origin(object: &TradingHalt) -> HaltOrigin {
+/// Where a halt comes from: the names `strategy.NAME.X` and `account.NAME.X` are those of latches, breakers, an unknown
+/// ledger and the worker's own command (`local`), as long as the target is that strategy or account.
+pub fn origin(object: &TradingHalt) -> HaltOrigin {
     let name = object.name_any();
     let prefix = match &object.spec.target {
         Target::Strategy(target) => format!("strategy.{}.", target.name),
@@ -176,6 +186,7 @@ fn origin(object: &TradingHalt) -> HaltOrigin {
     match name.strip_prefix(&prefix) {
         None | Some("") => HaltOrigin::Manual,
         Some("latched") => HaltOrigin::Latched,
+        Some(local) if local == "local" || local.starts_with("local.") => HaltOrigin::Manual,
         Some("ledger-unknown") => HaltOrigin::LedgerUnknown,
         Some(breaker) => HaltOrigin::Breaker { breaker: breaker.into() },
     }

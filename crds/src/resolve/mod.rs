@@ -6,9 +6,11 @@
 
 mod account;
 mod check;
-mod halts;
+pub mod halts;
 mod policy;
 mod strategy;
+
+pub use strategy::covered;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +23,8 @@ use crate::exchange_account::{ExchangeAccount, MarketData};
 use crate::grants::{self, Grants};
 use crate::objects::{Key, Kind, ObjectId, Objects, uid_of};
 use crate::problem::{Problem, Problems};
+use crate::risk_policy::RiskPolicy;
+use crate::trading_strategy::TradingStrategy;
 
 /// What the market data of an account offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +95,7 @@ pub fn resolve(objects: &Objects, key: &Key, grants: &Grants, catalog: Option<&C
         let resolved = strategy::granted(&context, object, uid, resolved, grants);
         strategies.insert(uid, resolved.map_err(|problems| objects.located(problems)));
         order.push(uid);
-        members.push((uid, object));
+        members.push(halts::Member::of(uid, object));
     }
     let (halts, halt_problems) = halts::reaching(objects, key, &members);
     other_problems.extend(halt_problems);
@@ -111,6 +115,26 @@ pub fn resolve_account(objects: &Objects, key: &Key) -> Result<ResolvedAccount, 
 
 fn account(objects: &Objects, key: &Key) -> Result<account::Account, Problems> {
     account::resolve(objects, key).map_err(|problems| objects.located(problems))
+}
+
+/// Resolves one strategy leaving its grant aside; all its problems at once. What of it is its account's or policy's is
+/// told under the field that names them.
+pub fn resolve_ungranted(
+    objects: &Objects,
+    strategy: &TradingStrategy,
+    catalog: Option<&Catalog>,
+) -> Result<ResolvedStrategy, Problems> {
+    let id = ObjectId::new(Kind::TradingStrategy, Key::of(strategy));
+    let key = Key::new(&id.key.namespace, &strategy.spec.exchange_account_ref.name.0);
+    let uid = uid_of(strategy).ok_or_else(|| Problems::one(no_uid(&id)))?;
+    let account = account(objects, &key).ok();
+    let context = strategy::Context { objects, key: &key, account: account.as_ref(), catalog };
+    strategy::resolve(&context, strategy, uid).map_err(|problems| objects.located(problems))
+}
+
+/// Whether a policy can be used as it is written; all its problems at once.
+pub fn check_policy(object: &RiskPolicy) -> Result<(), Problems> {
+    policy::read(object).map(drop)
 }
 
 /// The claims of an account's strategies, oldest first: what [`grants::grant`] decides on.

@@ -281,7 +281,8 @@ pub(super) fn granted(
     }
 }
 
-fn covered(strategy: &ResolvedStrategy, grants: &Grants) -> bool {
+/// Whether the grants hold all that the strategy asks for.
+pub fn covered(strategy: &ResolvedStrategy, grants: &Grants) -> bool {
     grants.of(strategy.uid).is_some_and(|grant| {
         grant.capital >= strategy.capital
             && strategy.instruments.iter().all(|instrument| grant.assets.contains(instrument.symbol.base()))

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub)]
 
+pub mod cases;
+
 use serde_json::{Value, json};
 
 pub const STRATEGY: &str = "TradingStrategy";

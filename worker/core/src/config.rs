@@ -160,6 +160,8 @@ pub enum DesiredState {
     Stopped,
     /// As `ExitOnly`, because the account or a policy it names is missing; open entries stay.
     ReferenceMissing,
+    /// As `Stopped`, because evaluating its signal ended the worker before: the signal is not even fed.
+    Quarantined,
 }
 
 /// Whether orders are simulated.

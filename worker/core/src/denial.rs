@@ -42,6 +42,8 @@ pub enum Denial {
     },
     /// `desiredState` is Stopped: signals are not evaluated.
     Stopped,
+    /// Evaluating the signal ended the worker twice: it is not evaluated until the strategy's spec changes.
+    Quarantined,
     /// The signal says neither buy nor sell.
     NoSignal,
     /// The signal says buy and the position is already held.
@@ -183,6 +185,7 @@ impl Denial {
             Self::LeaseLost => 26,
             Self::UnknownFormat => 27,
             Self::ReferenceMissing => 28,
+            Self::Quarantined => 29,
         }
     }
 
@@ -191,6 +194,7 @@ impl Denial {
         match self {
             Self::DataGap { .. } | Self::WarmingUp { .. } => Stage::Data,
             Self::Stopped
+            | Self::Quarantined
             | Self::NoSignal
             | Self::AlreadyHolding
             | Self::NothingToSell
@@ -238,6 +242,7 @@ impl Denial {
             }
             Self::InsufficientFunds { needed, available } => (needed.0, available.0),
             Self::Stopped
+            | Self::Quarantined
             | Self::NoSignal
             | Self::AlreadyHolding
             | Self::NothingToSell
@@ -282,6 +287,7 @@ impl fmt::Display for Denial {
             Self::DataGap { missing } => write!(f, "{missing} bars are missing before this one"),
             Self::WarmingUp { bars, needed } => write!(f, "warming up: {bars} of {needed} bars"),
             Self::Stopped => f.write_str("desiredState is Stopped"),
+            Self::Quarantined => f.write_str("its signal ended the worker twice and is not evaluated"),
             Self::NoSignal => f.write_str("the signal says neither buy nor sell"),
             Self::AlreadyHolding => f.write_str("buy signal, but the position is already held"),
             Self::NothingToSell => f.write_str("sell signal, but nothing is held"),

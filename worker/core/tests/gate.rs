@@ -4,10 +4,17 @@
 mod common;
 
 use common::{Desk, decisions, denial, intents, strategy};
+use tradewind_core::config::DesiredState;
 use tradewind_core::decision::Outcome;
 use tradewind_core::denial::Denial;
 use tradewind_core::event::EventKind;
 use tradewind_core::halt::EntryBlock;
+
+fn put(desk: &mut Desk, state: DesiredState) {
+    let mut config = desk.config.clone();
+    config.strategies[0].desired_state = state;
+    desk.tell(EventKind::ConfigChange(Box::new(config)));
+}
 
 fn one() -> Desk {
     Desk::new(vec![strategy(1, &["BTC-USD"])], &["BTC-USD"])
@@ -49,4 +56,14 @@ fn an_entry_that_becomes_durable_behind_a_closed_gate_is_not_sent() {
     assert_eq!(intents(&effects).len(), 1);
     desk.tell(EventKind::EntryGate(Some(EntryBlock::LeaseLost)));
     assert!(desk.durable(&effects).is_empty());
+}
+
+#[test]
+fn a_quarantined_strategy_feeds_no_signal_and_starts_cold_when_it_is_let_out() {
+    let mut desk = one();
+    desk.warm(0);
+    put(&mut desk, DesiredState::Quarantined);
+    assert_eq!(denial(&desk.bar(0, "110")), Denial::Quarantined);
+    put(&mut desk, DesiredState::Trading);
+    assert!(matches!(denial(&desk.bar(0, "130")), Denial::WarmingUp { bars: 1, .. }));
 }

@@ -1,16 +1,45 @@
 //! The hash chain: one canonical form of a row and the hash that links it to the row before. No I/O.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
 
 use blake3::{Hash, Hasher};
 
-/// The end of a ledger's hash chain.
+/// The end of a ledger's hash chain. As text it is `number:hash`, the hash in 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChainHead {
     /// Number of the last row; zero on a new ledger.
     pub seq: u64,
     /// Its hash.
     pub hash: Hash,
+}
+
+/// A text that is no end of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is no end of a hash chain; it is written as the number of a row, a colon and 64 hexadecimal digits"
+)]
+pub struct ChainHeadError {
+    /// What was given.
+    pub text: String,
+}
+
+impl fmt::Display for ChainHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.seq, self.hash.to_hex())
+    }
+}
+
+impl FromStr for ChainHead {
+    type Err = ChainHeadError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = |(seq, hash): (&str, &str)| {
+            Some(Self { seq: seq.parse().ok()?, hash: Hash::from_hex(hash).ok()? })
+        };
+        text.split_once(':').and_then(read).ok_or_else(|| ChainHeadError { text: text.to_owned() })
+    }
 }
 
 /// A value of a column, in the two types all databases agree on.
@@ -81,6 +110,17 @@ mod tests {
         let values = [Value::Null, Value::Int(-3), Value::text("é")];
         let hash = link(&Hash::from_bytes([0; 32]), 7, "halts", &values);
         assert_eq!(hash, blake3::hash(bytes.as_bytes()));
+    }
+
+    #[test]
+    fn the_end_of_a_chain_is_read_as_it_is_written() {
+        let digits = "0f".repeat(32);
+        let head = ChainHead { seq: 42, hash: Hash::from_bytes([0x0f; 32]) };
+        assert_eq!(head.to_string(), format!("42:{digits}"));
+        assert_eq!(format!("42:{digits}").parse(), Ok(head));
+        for wrong in ["", "42", "42:", ":", &format!("-1:{digits}"), &format!("42:{digits}0"), "42:zz"] {
+            assert!(wrong.parse::<ChainHead>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod chain;
 mod conflict;
 mod rows;
 
-pub use chain::ChainHead;
+pub use chain::{ChainHead, ChainHeadError};
 pub use error::LedgerError;
 pub use memory::MemoryLedger;
 pub use port::{

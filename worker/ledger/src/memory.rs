@@ -1,4 +1,4 @@
-//! A ledger in memory, for backtests and tests: the rules of the port without files, fsync or hash chain.
+//! A ledger in memory, for backtests and tests: the rules of the port without files or fsync. Its hash chain is its own.
 //!
 //! It forgets everything when dropped; what matters must go to a durable ledger.
 
@@ -15,7 +15,10 @@ use tradewind_core::order::{
 use tradewind_core::recovery::{BookedFill, Checkpoint, History, LedgerIdentity, OpenOrder};
 use tradewind_core::time::Timestamp;
 
+use blake3::{Hash, Hasher};
+
 use crate::balances::Balances;
+use crate::chain::ChainHead;
 use crate::conflict::{already_there, check_epoch, not_there, other_numbers, stands_at, stands_elsewhere};
 use crate::error::LedgerError;
 use crate::port::{
@@ -58,6 +61,8 @@ pub struct MemoryLedger {
     equity: Vec<EquityRow>,
     checkpoint: Option<Checkpoint>,
     rules: Vec<InstrumentRules>,
+    /// The hash after each record; the first is that of the empty ledger.
+    chain: Vec<Hash>,
     undo: Vec<Undo>,
 }
 
@@ -77,8 +82,24 @@ impl MemoryLedger {
             equity: Vec::new(),
             checkpoint: None,
             rules: Vec::new(),
+            chain: vec![blake3::hash(&identity.incarnation.0.to_be_bytes())],
             undo: Vec::new(),
         }
+    }
+
+    /// Takes a record in and links it to the chain; a fill that was there already is no new row.
+    fn apply_and_link(&mut self, record: &Record, batch: &Batch<'_>) -> Result<bool, LedgerError> {
+        let new_fill = self.apply(record, batch)?;
+        if new_fill || !matches!(record, Record::Fill { .. }) {
+            let mut hasher = Hasher::new();
+            hasher.update(self.end().as_bytes()).update(&serde_json::to_vec(record)?);
+            self.chain.push(hasher.finalize());
+        }
+        Ok(new_fill)
+    }
+
+    fn end(&self) -> Hash {
+        self.chain.last().copied().unwrap_or(Hash::from_bytes([0; 32]))
     }
 
     fn apply(&mut self, record: &Record, batch: &Batch<'_>) -> Result<bool, LedgerError> {
@@ -289,6 +310,16 @@ impl LedgerReader for MemoryLedger {
         }
         Ok(balances.rows())
     }
+
+    async fn head(&mut self) -> Result<ChainHead, LedgerError> {
+        let rows = self.chain.len().saturating_sub(1);
+        Ok(ChainHead { seq: u64::try_from(rows).unwrap_or(u64::MAX), hash: self.end() })
+    }
+
+    async fn contains(&mut self, head: &ChainHead) -> Result<bool, LedgerError> {
+        let known = usize::try_from(head.seq).ok().and_then(|seq| self.chain.get(seq));
+        Ok(known == Some(&head.hash))
+    }
 }
 
 impl Ledger for MemoryLedger {
@@ -298,12 +329,13 @@ impl Ledger for MemoryLedger {
 
     async fn commit(&mut self, batch: &Batch<'_>) -> Result<Committed, LedgerError> {
         self.undo.clear();
-        let mut new_fills = 0;
+        let (mut new_fills, rows) = (0, self.chain.len());
         for record in batch.records {
-            match self.apply(record, batch) {
+            match self.apply_and_link(record, batch) {
                 Ok(new_fill) => new_fills += usize::from(new_fill),
                 Err(error) => {
                     self.roll_back();
+                    self.chain.truncate(rows);
                     return Err(error);
                 }
             }

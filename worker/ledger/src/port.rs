@@ -11,6 +11,7 @@ use tradewind_core::order::{IntentId, Liquidity, Purpose, Side};
 use tradewind_core::recovery::{Checkpoint, History, LedgerIdentity};
 use tradewind_core::time::Timestamp;
 
+use crate::chain::ChainHead;
 use crate::error::LedgerError;
 
 /// All that becomes durable together. Empty slices are fine.
@@ -212,6 +213,12 @@ pub trait LedgerReader {
 
     /// What each strategy holds of each asset, unallocated cash first.
     async fn balances(&mut self) -> Result<Vec<BalanceRow>, LedgerError>;
+
+    /// The end of the hash chain as of the last commit.
+    async fn head(&mut self) -> Result<ChainHead, LedgerError>;
+
+    /// Whether the chain once ended there: whoever knows such an end knows this ledger, which may have grown since.
+    async fn contains(&mut self, head: &ChainHead) -> Result<bool, LedgerError>;
 }
 
 /// Writing a ledger. There is one writer at a time; each opening for writing raises the epoch.

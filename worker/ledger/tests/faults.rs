@@ -16,7 +16,7 @@ use tradewind_core::event::Record;
 use tradewind_core::name::Uid;
 use tradewind_core::order::{Epoch, OrderState};
 use tradewind_core::time::Timestamp;
-use tradewind_ledger::{Batch, LedgerError, LedgerReader, SqliteLedger, SqliteOptions, SqliteReader};
+use tradewind_ledger::{Batch, Ledger, LedgerError, LedgerReader, SqliteLedger, SqliteOptions, SqliteReader};
 use uuid::Uuid;
 
 use OrderState::{Intended, Sent};
@@ -50,7 +50,7 @@ async fn closed(path: &Path) {
     ];
     let (rules, checkpoint) = (rules(), checkpoint(7_000));
     let batch = Batch { records: &records, rules: &rules, checkpoint: Some(&checkpoint), ..Batch::default() };
-    tradewind_ledger::Ledger::commit(&mut ledger, &batch).await.unwrap();
+    Ledger::commit(&mut ledger, &batch).await.unwrap();
     ledger.close().await.unwrap();
 }
 
@@ -65,11 +65,7 @@ async fn a_second_worker_is_refused_and_told_who_the_first_is() {
     let pid = format!("worker of paper (process {})", std::process::id());
     assert!(text.contains(&pid) && text.contains("since 2025-01-02T03:04:05Z"), "{text}");
     first.close().await.unwrap();
-    assert_eq!(
-        tradewind_ledger::Ledger::identity(&open(&path).await),
-        identity(2),
-        "a refusal raises no epoch"
-    );
+    assert_eq!(Ledger::identity(&open(&path).await), identity(2), "a refusal raises no epoch");
 }
 
 #[tokio::test]
@@ -98,7 +94,7 @@ async fn a_stale_worker_can_commit_nothing_once_another_has_the_ledger() {
             "{batch:?}: {error:?}"
         );
     }
-    let error = tradewind_ledger::Ledger::prune(&mut stale, Timestamp(9)).await.unwrap_err();
+    let error = Ledger::prune(&mut stale, Timestamp(9)).await.unwrap_err();
     assert!(matches!(error, LedgerError::Fenced { .. }), "{error:?}");
     commit(&mut present, &[step(1, 2, 1, Intended, Sent)]).await.unwrap();
     present.verify().await.unwrap();
@@ -132,6 +128,18 @@ async fn a_ledger_of_another_account_is_refused() {
     let error = refused(&path, &other).await;
     assert!(matches!(error, LedgerError::OtherAccount { .. }), "{error:?}");
     assert!(error.to_string().contains("paper (") && error.to_string().contains("live ("), "{error}");
+}
+
+#[tokio::test]
+async fn a_ledger_of_another_account_is_opened_by_those_who_say_so_and_tells_whose_it_is() {
+    let dir = TempDir::new().unwrap();
+    let path = ledger_in(&dir);
+    closed(&path).await;
+    let other = SqliteOptions { account: Uid(Uuid::from_u128(2)), ..options() };
+    let mut ledger = SqliteLedger::open_any(&path, &other).await.unwrap();
+    assert_eq!(ledger.account().await.unwrap(), (options().account, "paper".into()));
+    assert_eq!(Ledger::identity(&ledger), identity(2), "it is opened as any other");
+    ledger.verify().await.unwrap();
 }
 
 #[tokio::test]
@@ -249,7 +257,7 @@ async fn a_full_disk_is_said_and_leaves_nothing_half_written() {
     let error = loop {
         let records = [Record::Intent(intent(durable, 1))];
         let batch = Batch { records: &records, decisions: &rows, rules: &rules, ..Batch::default() };
-        match tradewind_ledger::Ledger::commit(&mut ledger, &batch).await {
+        match Ledger::commit(&mut ledger, &batch).await {
             Ok(_) => durable += 1,
             Err(error) => break error,
         }

@@ -1,6 +1,7 @@
 //! The commands of `tradewind-worker`, one file each, and how they end.
 
 pub mod backtest;
+pub mod cluster;
 pub mod control;
 pub mod explain;
 pub mod reference_job;
@@ -63,6 +64,25 @@ pub enum CommandError {
     /// The decision trace could not be written.
     #[error(transparent)]
     Explain(#[from] crate::explain::ExplainError),
+    /// There is no configuration to start from.
+    #[error(transparent)]
+    Published(#[from] crate::cluster::config::ConfigError),
+    /// No client for the API server can be made.
+    #[error(
+        "no client for the API server can be made: {0}; check the kubeconfig or the pod's service account"
+    )]
+    Client(#[source] Box<kube::Error>),
+    /// The process does not know where the API server is.
+    #[error("the API server is not known: {0}; run it in a pod with a service account, or set KUBECONFIG")]
+    NoCluster(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The Lease cannot be kept.
+    #[error(transparent)]
+    Lease(#[from] crate::cluster::lease::LeaseError),
+    /// Another worker goes on with the account.
+    #[error(
+        "a later worker has taken the account over; this one ends, and its next start finds out how things stand"
+    )]
+    Superseded,
     /// Rows could not be put into words.
     #[error("rows could not be written as JSON: {0}")]
     Json(#[from] serde_json::Error),

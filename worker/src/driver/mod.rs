@@ -6,6 +6,7 @@
 
 mod journal;
 mod market;
+mod news;
 mod start;
 
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use tradewind_venues::paper::{PaperError, PaperVenue};
 use tradewind_venues::port::{CancelOutcome, Lookup, OrderSnapshot, Venue, VenueError};
 
 pub use journal::{Journal, decision_row, outcome_words};
+pub use news::{LastLook, News};
 pub use start::Start;
 
 /// Why the driver cannot go on. Nothing is lost by stopping: the next start goes on from the ledger.
@@ -74,6 +76,8 @@ pub struct Driver<L, O> {
     pub(super) unsure: bool,
     /// Bars of the present group that the engine has been told.
     pub(super) told: usize,
+    /// Who is asked what came in, right before anything is sent.
+    pub(super) last_look: Option<Box<dyn LastLook>>,
 }
 
 #[derive(Debug)]
@@ -98,6 +102,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
             fresh: true,
             unsure: false,
             told: 0,
+            last_look: None,
         }
     }
 
@@ -172,8 +177,10 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
         loop {
             if !self.durable.is_empty() {
                 self.flush().await?;
+                let durable = std::mem::take(&mut self.durable);
+                self.hear();
                 let now = self.state.now();
-                for intent in std::mem::take(&mut self.durable) {
+                for intent in durable {
                     self.step(&Event { now, kind: EventKind::Durable { intent } });
                 }
                 continue;
@@ -307,6 +314,11 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
     /// The ledger, to read from.
     pub fn ledger_mut(&mut self) -> Option<&mut L> {
         self.ledger.as_mut()
+    }
+
+    /// The engine, and the ledger to read from beside it.
+    pub fn state_and_ledger(&mut self) -> (&State, Option<&mut L>) {
+        (&self.state, self.ledger.as_mut())
     }
 
     /// The TradingHalt objects of halts in force, by name, as they were last made durable or set since.

@@ -65,6 +65,8 @@ pub enum Endpoint {
     Signals,
     /// Limits, breakers, halts and denials.
     Risk,
+    /// Liveness, readiness and metrics alone.
+    Probes,
 }
 
 /// Why the endpoints cannot be served.
@@ -103,6 +105,7 @@ pub struct Server {
     portfolio: TcpListener,
     signals: TcpListener,
     risk: TcpListener,
+    probes: Option<(TcpListener, SocketAddr)>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
 }
 
@@ -116,7 +119,18 @@ impl Server {
         let (signals, at_signals) = listen(Endpoint::Signals, addresses.signals).await?;
         let (risk, at_risk) = listen(Endpoint::Risk, addresses.risk).await?;
         let addresses = Addresses { portfolio: at_portfolio, signals: at_signals, risk: at_risk };
-        Ok(Self { addresses, portfolio, signals, risk, snapshots })
+        Ok(Self { addresses, portfolio, signals, risk, probes: None, snapshots })
+    }
+
+    /// One more address, for `/livez`, `/health` and `/metrics` alone: what a cluster asks.
+    pub async fn with_probes(mut self, address: SocketAddr) -> Result<Self, HttpError> {
+        self.probes = Some(listen(Endpoint::Probes, address).await?);
+        Ok(self)
+    }
+
+    /// Where the probes are answered, if they have an address of their own.
+    pub fn probes(&self) -> Option<SocketAddr> {
+        self.probes.as_ref().map(|(_, address)| *address)
     }
 
     /// The addresses that are really listened on, with the ports that were picked.
@@ -140,7 +154,13 @@ impl Server {
         let portfolio = serve(self.portfolio, Endpoint::Portfolio);
         let signals = serve(self.signals, Endpoint::Signals);
         let risk = serve(self.risk, Endpoint::Risk);
-        let mut serving = pin!(async { tokio::join!(portfolio, signals, risk) });
+        let probes = self.probes.map(|(listener, _)| serve(listener, Endpoint::Probes));
+        let probes = async {
+            if let Some(probes) = probes {
+                let _ = probes.await;
+            }
+        };
+        let mut serving = pin!(async { tokio::join!(portfolio, signals, risk, probes) });
         tokio::select! {
             _ = &mut serving => return,
             () = shutdown => {}

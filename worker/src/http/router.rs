@@ -58,6 +58,7 @@ fn pages(endpoint: Endpoint) -> &'static [(&'static str, Page)] {
             ("/signals/latest", |snapshot, _| reply(Ok(signals::latest(snapshot)))),
             ("/signals/performance", |snapshot, _| reply(Ok(signals::performance(snapshot)))),
         ],
+        Endpoint::Probes => &[],
         Endpoint::Risk => &[("/risk/metrics", |snapshot, _| reply(Ok(risk::risk(snapshot))))],
     }
 }

@@ -125,7 +125,7 @@ fn trade(id: &str, side: Side, purpose: Purpose, realized: Option<&str>) -> Trad
     }
 }
 
-pub(super) fn snapshot() -> Snapshot {
+pub(crate) fn snapshot() -> Snapshot {
     let halt = Halt {
         name: "strategy.eth-rsi.drawdown".into(),
         scope: HaltScope::Strategies(vec![uid(1)]),

@@ -13,4 +13,4 @@ mod screen;
 mod sections;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;

@@ -79,6 +79,7 @@ fn standing(view: &StrategyView) -> Field {
         DesiredState::ExitOnly => "(ExitOnly)",
         DesiredState::Stopped => "(Stopped)",
         DesiredState::ReferenceMissing => "(ReferenceMissing)",
+        DesiredState::Quarantined => "(Quarantined)",
     })
 }
 

@@ -74,13 +74,16 @@ impl State {
     fn upsert(&mut self, wanted: &ResolvedStrategy, effects: &mut Effects) -> Option<usize> {
         let index = if let Some(index) = self.strategy_of(wanted.uid) {
             let strategy = self.strategies.get_mut(index)?;
-            let fresh_signal = strategy.config.signal != wanted.signal || strategy.config.bar != wanted.bar;
+            let quarantine = |config: &ResolvedStrategy| config.desired_state == DesiredState::Quarantined;
+            let fresh_signal = strategy.config.signal != wanted.signal
+                || strategy.config.bar != wanted.bar
+                || quarantine(&strategy.config) != quarantine(wanted);
             strategy.config = wanted.clone();
             strategy.present = true;
             strategy.deletion_applied = false;
             if fresh_signal {
                 for slot in &mut strategy.slots {
-                    slot.signal = SignalState::new(wanted.signal);
+                    slot.signal = SignalState::of(wanted);
                 }
             }
             index
@@ -138,7 +141,7 @@ impl State {
         strategy.slots.push(Slot {
             instrument: id,
             state,
-            signal: SignalState::new(wanted.signal),
+            signal: SignalState::of(wanted),
             window: Window::new(wanted.bar, base),
             position: Position::default(),
             value: Cash::ZERO,

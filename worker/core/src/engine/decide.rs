@@ -13,6 +13,7 @@ use crate::signal::{Evaluation, SignalState, tolerated_gap};
 use crate::sizing;
 use crate::time::Timestamp;
 
+use super::probe::NOBODY;
 use super::state::{Slot, State};
 use super::window::Closed;
 
@@ -33,7 +34,9 @@ impl State {
             return self.on_uncommon_bar(strategy, slot, bar, missing, effects);
         }
         let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
-        let evaluation = held.signal.update(bar.close.to_f64(instrument.rules.price_scale));
+        let id = u32::try_from(strategy).unwrap_or(NOBODY);
+        let evaluation =
+            self.probe.watch(id, || held.signal.update(bar.close.to_f64(instrument.rules.price_scale)));
         if evaluation.signal != Ok(None) || owner.config.desired_state == DesiredState::Stopped {
             let closed = Closed { bar: *bar, missing, skipped: missing };
             return self.conclude(strategy, slot, &closed, &evaluation, effects);
@@ -103,9 +106,10 @@ impl State {
         let held = owner.slots.get_mut(slot)?;
         let scale = self.instruments.get(held.instrument.index())?.rules.price_scale;
         if closed.skipped > tolerated_gap(owner.config.signal) {
-            held.signal = SignalState::new(owner.config.signal);
+            held.signal = SignalState::of(&owner.config);
         }
-        Some(held.signal.update(closed.bar.close.to_f64(scale)))
+        let id = u32::try_from(strategy).unwrap_or(NOBODY);
+        Some(self.probe.watch(id, || held.signal.update(closed.bar.close.to_f64(scale))))
     }
 
     fn decide(&mut self, strategy: usize, slot: usize, closed: &Closed, effects: &mut Effects) {
@@ -239,6 +243,7 @@ impl State {
             DesiredState::Trading => {}
             DesiredState::ExitOnly => return Err(Denial::ExitOnly),
             DesiredState::Stopped => return Err(Denial::Stopped),
+            DesiredState::Quarantined => return Err(Denial::Quarantined),
             DesiredState::ReferenceMissing => return Err(Denial::ReferenceMissing),
         }
         if held.state == InstrumentState::ExitOnly {

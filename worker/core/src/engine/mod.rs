@@ -9,6 +9,7 @@ mod decide;
 mod fills;
 mod halts;
 mod orders;
+mod probe;
 mod recover;
 mod state;
 mod transfer;
@@ -16,6 +17,7 @@ mod view;
 mod window;
 
 pub use config::InstrumentSpec;
+pub use probe::Probe;
 pub use recover::RecoverError;
 pub use state::State;
 pub use view::{AccountView, OrderView, PositionView, StrategyView};

@@ -14,6 +14,7 @@ use crate::signal::SignalState;
 use crate::time::{Millis, Timestamp};
 
 use super::config::InstrumentSpec;
+use super::probe::Probe;
 use super::window::Window;
 
 /// One account with its strategies, orders and halts.
@@ -31,6 +32,7 @@ pub struct State {
     pub(super) halts: Vec<Halt>,
     /// Why the worker lets no entry through; none while it does.
     pub(super) block: Option<EntryBlock>,
+    pub(super) probe: Probe,
     pub(super) account_mark: Mark,
     /// Worth of all positions at their marks.
     pub(super) account_value: Cash,
@@ -196,6 +198,7 @@ impl State {
             quote,
             halts: Vec::new(),
             block: None,
+            probe: Probe::default(),
             account_mark: Mark::default(),
             account_value: Cash::ZERO,
             account_cash: Cash::ZERO,
@@ -270,6 +273,16 @@ impl State {
     /// The latest price; zero before the first.
     pub fn mark(&self, id: InstrumentId) -> Option<Price> {
         self.instruments.get(id.index()).map(|i| i.mark)
+    }
+
+    /// Tells, from outside, whose signal is being evaluated.
+    pub fn probe(&self) -> Probe {
+        self.probe.clone()
+    }
+
+    /// Why the worker lets no entry through at present; none while it does.
+    pub fn entry_block(&self) -> Option<EntryBlock> {
+        self.block
     }
 
     /// The latest time told.

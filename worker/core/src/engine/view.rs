@@ -187,6 +187,16 @@ impl State {
         }
     }
 
+    /// Capital a strategy was given; of the account, what came in less what went out by other ways than trading. Costs
+    /// nothing.
+    #[inline]
+    pub fn invested_of(&self, strategy: Option<StrategyId>) -> Cash {
+        match strategy {
+            None => self.invested,
+            Some(id) => self.strategies.get(id.index()).map_or(Cash::ZERO, |s| s.allocated),
+        }
+    }
+
     /// Whether a strategy, or any, holds anything worth something.
     #[inline]
     pub fn holds(&self, strategy: Option<StrategyId>) -> bool {

@@ -8,7 +8,7 @@
 mod ema_cross;
 mod rsi_reversion;
 
-use crate::config::SignalConfig;
+use crate::config::{DesiredState, ResolvedStrategy, SignalConfig};
 use crate::decision::{Readings, Signal};
 use crate::denial::Denial;
 use crate::money::{PERCENT_ONE, Percent};
@@ -24,6 +24,7 @@ pub struct SignalState(Kind);
 enum Kind {
     EmaCross(Box<EmaCross>),
     RsiReversion(Box<RsiReversion>),
+    Quarantined,
 }
 
 /// What a signal makes of the bars so far.
@@ -46,12 +47,23 @@ impl SignalState {
         })
     }
 
+    /// The signal of a strategy: one that sees nothing while it is quarantined.
+    pub fn of(strategy: &ResolvedStrategy) -> Self {
+        match strategy.desired_state {
+            DesiredState::Quarantined => Self(Kind::Quarantined),
+            _ => Self::new(strategy.signal),
+        }
+    }
+
     /// Takes in the close of the next bar and says what follows from all closes so far.
     #[inline]
     pub fn update(&mut self, close: f64) -> Evaluation {
         match &mut self.0 {
             Kind::EmaCross(signal) => signal.update(close),
             Kind::RsiReversion(signal) => signal.update(close),
+            Kind::Quarantined => {
+                Evaluation { signal: Err(Denial::Quarantined), readings: Readings::default() }
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::balances::Balances;
 use crate::chain::{ChainHead, Value, link};
 use crate::conflict::{already_there, check_epoch, not_there, other_numbers, stands_at, stands_elsewhere};
 use crate::error::LedgerError;
-use crate::port::{Batch, Committed};
+use crate::port::{Batch, Committed, LedgerReader};
 use crate::rows::{self, DECISION_COLUMNS, EQUITY_COLUMNS, Table, insert_sql, intent_number, whole};
 
 /// Rows of one insert of many. Statements are prepared once for each size.

@@ -81,15 +81,18 @@ impl SqliteLedger {
     /// Fails with [`LedgerError::Locked`] while another worker has it, and with the variants for a newer schema, another
     /// account, a changed row, a damaged, unwritable or full file; then nothing was changed.
     pub async fn open(path: &Path, options: &SqliteOptions) -> Result<Self, LedgerError> {
-        open::writer(path, options).await
+        open::writer(path, options, open::Owner::Ours).await
     }
 
-    /// The end of the hash chain as of the last commit.
-    pub async fn head(&mut self) -> Result<ChainHead, LedgerError> {
-        match &self.cache {
-            Some(cache) => Ok(cache.head),
-            None => self.db.head().await,
-        }
+    /// As [`SqliteLedger::open`], but whoever's ledger it is; [`SqliteLedger::account`] tells. For a worker that starts
+    /// halted on a ledger it does not know, instead of not at all.
+    pub async fn open_any(path: &Path, options: &SqliteOptions) -> Result<Self, LedgerError> {
+        open::writer(path, options, open::Owner::Anyone).await
+    }
+
+    /// The account the ledger was made for: uid and name.
+    pub async fn account(&mut self) -> Result<(Uid, SmolStr), LedgerError> {
+        self.db.account().await
     }
 
     /// Walks the whole chain and checks every projection; names the first row that is not as written.
@@ -120,11 +123,6 @@ impl SqliteReader {
         let tampered = || LedgerError::Tampered { path: self.path.clone(), table: "ledger", seq: 1 };
         let uid = row.account.parse().map_err(|_| tampered())?;
         Ok((Uid(uid), row.account_name.into()))
-    }
-
-    /// The end of the hash chain.
-    pub async fn head(&mut self) -> Result<ChainHead, LedgerError> {
-        Ok(read::writer_row(&mut self.conn, &self.path).await?.head)
     }
 
     /// Walks the whole chain and checks every projection; names the first row that is not as written.
@@ -173,6 +171,14 @@ impl LedgerReader for SqliteReader {
     async fn balances(&mut self) -> Result<Vec<BalanceRow>, LedgerError> {
         read::balances(&mut self.conn, &self.path).await
     }
+
+    async fn head(&mut self) -> Result<ChainHead, LedgerError> {
+        Ok(read::writer_row(&mut self.conn, &self.path).await?.head)
+    }
+
+    async fn contains(&mut self, head: &ChainHead) -> Result<bool, LedgerError> {
+        verify::contains(&mut self.conn, &self.path, head).await
+    }
 }
 
 impl LedgerReader for SqliteLedger {
@@ -214,6 +220,17 @@ impl LedgerReader for SqliteLedger {
 
     async fn balances(&mut self) -> Result<Vec<BalanceRow>, LedgerError> {
         self.db.balances().await
+    }
+
+    async fn head(&mut self) -> Result<ChainHead, LedgerError> {
+        match &self.cache {
+            Some(cache) => Ok(cache.head),
+            None => self.db.head().await,
+        }
+    }
+
+    async fn contains(&mut self, head: &ChainHead) -> Result<bool, LedgerError> {
+        self.db.contains(head).await
     }
 }
 

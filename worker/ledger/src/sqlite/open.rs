@@ -32,7 +32,20 @@ fn migrator() -> Migrator {
     )])
 }
 
-pub(super) async fn writer(path: &Path, options: &SqliteOptions) -> Result<SqliteLedger, LedgerError> {
+/// Whose ledger may be opened for writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// That of the account in the options alone.
+    Ours,
+    /// Any account's.
+    Anyone,
+}
+
+pub(super) async fn writer(
+    path: &Path,
+    options: &SqliteOptions,
+    owner: Owner,
+) -> Result<SqliteLedger, LedgerError> {
     create_file(path)?;
     let lock = lock::Lock::take(path, &options.owner, options.now)?;
     let connect = SqliteConnectOptions::new()
@@ -49,7 +62,7 @@ pub(super) async fn writer(path: &Path, options: &SqliteOptions) -> Result<Sqlit
     check_schema(&mut conn, path).await?;
     migrator().run(&mut conn).await.map_err(|e| fault::migration(path, e))?;
     found(&mut conn, path, options).await?;
-    let identity = adopt(&mut conn, path, options).await?;
+    let identity = adopt(&mut conn, path, options, owner).await?;
     let head = read::writer_row(&mut conn, path).await?.head;
     let mut balances = crate::balances::Balances::default();
     for row in read::balances(&mut conn, path).await? {
@@ -180,9 +193,10 @@ async fn adopt(
     conn: &mut SqliteConnection,
     path: &Path,
     options: &SqliteOptions,
+    owner: Owner,
 ) -> Result<LedgerIdentity, LedgerError> {
     let row = read::ledger_row(conn, path).await?;
-    if row.account != options.account.to_string() {
+    if owner == Owner::Ours && row.account != options.account.to_string() {
         return Err(LedgerError::OtherAccount {
             path: path.to_path_buf(),
             found: format!("{} ({})", row.account_name, row.account),

@@ -46,6 +46,21 @@ pub(super) async fn tail(conn: &mut SqliteConnection, path: &Path) -> Result<Wri
     Ok(writer)
 }
 
+/// Whether the chain once ended with that row: the row is there, with that hash.
+pub(super) async fn contains(
+    conn: &mut SqliteConnection,
+    path: &Path,
+    head: &ChainHead,
+) -> Result<bool, LedgerError> {
+    // A number no column can hold is no row's.
+    let Ok(seq) = i64::try_from(head.seq) else { return Ok(false) };
+    if seq == 0 {
+        return Ok(origin(conn, path).await? == head.hash);
+    }
+    let found = page(conn, path, seq, seq).await?;
+    Ok(found.get(&seq).is_some_and(|row| row.hash == head.hash))
+}
+
 /// Checks that a row is as it was written, by its own hash. Its columns: seq, `prev_hash`, hash and those of the table.
 pub(super) fn intact(cells: &Cells<'_>, table: &Table) -> Result<(), LedgerError> {
     let hash = link(&cells.hash(1)?, cells.int(0)?, table.name, &values(cells, table)?);

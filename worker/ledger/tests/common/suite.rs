@@ -6,7 +6,7 @@ use tradewind_core::money::Quantity;
 use tradewind_core::order::{Attempt, IntentId, Liquidity, OrderState, Purpose, Side};
 use tradewind_core::recovery::{BookedFill, History, OpenOrder};
 use tradewind_core::time::Timestamp;
-use tradewind_ledger::{BalanceRow, Batch, DecisionFilter, Ledger, LedgerError, Pruned, TradeRow};
+use tradewind_ledger::{BalanceRow, Batch, ChainHead, DecisionFilter, Ledger, LedgerError, Pruned, TradeRow};
 
 use super::*;
 
@@ -31,7 +31,7 @@ macro_rules! suite {
             rows_of_another_epoch_are_refused, decisions_are_found_newest_first, trades_read_as_people_write_them,
             equity_is_kept_per_strategy_and_for_the_account, pruning_spares_what_money_rests_on,
             a_halt_is_in_force_until_it_is_cleared, balances_follow_transfers_and_fills,
-            an_instrument_without_rules_is_refused,
+            an_instrument_without_rules_is_refused, a_ledger_contains_every_end_it_had_and_no_other,
         );
     };
 }
@@ -335,4 +335,34 @@ pub(crate) async fn an_instrument_without_rules_is_refused<L: Ledger>(mut ledger
     let error = ledger.commit(&batch).await.unwrap_err();
     assert!(matches!(error, LedgerError::UnknownInstrument { ref symbol } if *symbol == btc()), "{error:?}");
     assert_eq!(ledger.history().await.unwrap(), History::default());
+}
+
+pub(crate) async fn a_ledger_contains_every_end_it_had_and_no_other<L: Ledger>(mut ledger: L) {
+    let mut ends = vec![ledger.head().await.unwrap()];
+    for records in [vec![Record::Intent(intent(1, 1)), booked("t", 1)], vec![booked("t", 1)], vec![set("a")]]
+    {
+        commit(&mut ledger, &records).await.unwrap();
+        ends.push(ledger.head().await.unwrap());
+    }
+    assert_eq!(
+        ends.iter().map(|end| end.seq).collect::<Vec<_>>(),
+        [0, 2, 2, 3],
+        "a fill told twice is one row"
+    );
+    assert!(commit(&mut ledger, &[set("b"), booked("u", 2)]).await.is_err());
+    assert_eq!(ledger.head().await.unwrap(), ends[3], "a refused batch leaves no row");
+    for end in &ends {
+        assert!(ledger.contains(end).await.unwrap(), "{end}");
+    }
+    let ChainHead { seq, hash } = ends[3];
+    let strangers = [
+        ChainHead { seq: seq + 1, hash },
+        ChainHead { seq: seq - 1, hash },
+        ChainHead { seq: 0, hash },
+        ChainHead { seq, hash: ends[0].hash },
+        ChainHead { seq: u64::MAX, hash },
+    ];
+    for stranger in strangers {
+        assert!(!ledger.contains(&stranger).await.unwrap(), "{stranger}");
+    }
 }

@@ -1,0 +1,108 @@
+use tradewind_core::config::DeletionPolicy;
+use tradewind_core::decision::StrategyId;
+use tradewind_core::engine::PositionView;
+use tradewind_core::instrument::{InstrumentId, InstrumentRules};
+use tradewind_core::money::{Cash, Percent, Price, Quantity};
+use tradewind_core::name::Uid;
+use tradewind_core::order::{
+    Attempt, ClientOrderId, Epoch, Incarnation, Intent, IntentId, OrderKind, OrderState, Purpose, Side,
+};
+use tradewind_core::time::Timestamp;
+
+use super::super::config::tests::strategy;
+use super::*;
+
+fn view(policy: DeletionPolicy, positions: usize) -> StrategyView {
+    let mut config = strategy(1, "trend", "BTC-USD");
+    config.deletion_policy = policy;
+    let rules = InstrumentRules::from_decimals("BTC-USD".parse().unwrap(), "0.01", "0.0001", "1").unwrap();
+    let position = PositionView {
+        instrument: InstrumentId(0),
+        rules,
+        quantity: Quantity(1),
+        average_price: Price(1),
+        mark: Price(1),
+        value: Cash(1),
+        unrealized: Cash(0),
+        cost: Cash(1),
+        stop: None,
+    };
+    StrategyView {
+        id: StrategyId(0),
+        config,
+        present: false,
+        capital: Cash(0),
+        equity: Cash(0),
+        cash: Cash(0),
+        exposure: Cash(0),
+        realized: Cash(0),
+        fees: Cash(0),
+        reference: Cash(0),
+        peak: Cash(0),
+        drawdown: Percent(0),
+        halts: Vec::new(),
+        positions: vec![position; positions],
+    }
+}
+
+fn order(purpose: Purpose) -> OrderView {
+    let uid = Uid(uuid::Uuid::from_u128(1));
+    let id = IntentId(1);
+    OrderView {
+        intent: Intent {
+            id,
+            client_order_id: ClientOrderId::derive(Incarnation(1), uid, id),
+            strategy: uid,
+            symbol: "BTC-USD".parse().unwrap(),
+            side: Side::Buy,
+            kind: OrderKind::Market,
+            quantity: Quantity(1),
+            purpose,
+            reference_price: Price(1),
+            decision_bar: Timestamp(0),
+            decided_at: Timestamp(0),
+            valid_until: Timestamp(0),
+            epoch: Epoch(1),
+        },
+        state: OrderState::Accepted,
+        attempt: Attempt(1),
+        filled: Quantity(0),
+    }
+}
+
+#[test]
+fn a_deleted_strategy_is_settled_when_what_its_policy_asks_for_is_done() {
+    use DeletionPolicy::{CancelEntries, Liquidate, Retain};
+    let (entry, stop) = (Purpose::Entry, Purpose::StopLoss);
+    let table: [(DeletionPolicy, usize, &[Purpose], bool); 8] = [
+        (Retain, 1, &[entry, stop], true),
+        (CancelEntries, 1, &[entry], false),
+        (CancelEntries, 1, &[stop], true),
+        (CancelEntries, 0, &[], true),
+        (Liquidate, 1, &[], false),
+        (Liquidate, 0, &[stop], false),
+        (Liquidate, 0, &[entry], false),
+        (Liquidate, 0, &[], true),
+    ];
+    for (policy, positions, purposes, done) in table {
+        let orders: Vec<OrderView> = purposes.iter().map(|purpose| order(*purpose)).collect();
+        let said = settling(None, Some(&view(policy, positions)), &orders);
+        assert_eq!(said == Settling::Done, done, "{policy:?} {positions} {purposes:?}: {said:?}");
+    }
+}
+
+#[test]
+fn it_is_not_settled_before_it_was_taken_out_and_one_the_engine_never_knew_is() {
+    let entry = Entry {
+        uid: Uid(uuid::Uuid::from_u128(1)),
+        generation: 1,
+        hash: String::new(),
+        unavailable: None,
+        quarantined: false,
+    };
+    let view = view(DeletionPolicy::Retain, 0);
+    assert_ne!(settling(Some(&entry), Some(&view), &[]), Settling::Done);
+    let present = StrategyView { present: true, ..view };
+    assert_ne!(settling(None, Some(&present), &[]), Settling::Done);
+    assert_eq!(settling(None, None, &[]), Settling::Done);
+}

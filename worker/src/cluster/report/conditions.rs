@@ -1,0 +1,197 @@
+//! The worker's conditions: pure functions of a report.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use tradewind_core::engine::{OrderView, StrategyView};
+use tradewind_core::halt::{EntryBlock, HaltOrigin};
+use tradewind_core::order::OrderState;
+use tradewind_crds::reasons::{Reason, condition};
+
+use super::{Feed, Report, Settling, StrategyInput};
+use crate::snapshot::Phase;
+
+/// Longest message; the API allows more than anybody reads.
+const MAX_MESSAGE: usize = 1024;
+
+/// A condition before it is known since when it is so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// One of [`condition`].
+    pub type_: &'static str,
+    /// True, false, or (none) unknown.
+    pub status: Option<bool>,
+    /// Why.
+    pub reason: Reason,
+    /// The same in words.
+    pub message: String,
+}
+
+fn is(type_: &'static str, status: impl Into<Option<bool>>, reason: Reason, message: &str) -> Wanted {
+    let message = message.chars().take(MAX_MESSAGE).collect();
+    Wanted { type_, status: status.into(), reason, message }
+}
+
+/// The conditions as they are written. The time of the last transition moves only when the status does.
+pub fn settled_conditions(
+    before: &[Condition],
+    wanted: Vec<Wanted>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let settled = |wanted: Wanted| {
+        let status = match wanted.status {
+            Some(true) => "True",
+            Some(false) => "False",
+            None => "Unknown",
+        };
+        let same = before.iter().find(|known| known.type_ == wanted.type_ && known.status == status);
+        Condition {
+            type_: wanted.type_.to_owned(),
+            status: status.to_owned(),
+            reason: wanted.reason.as_str().to_owned(),
+            message: wanted.message,
+            observed_generation: generation,
+            last_transition_time: same.map_or_else(|| Time(now), |known| known.last_transition_time.clone()),
+        }
+    };
+    wanted.into_iter().map(settled).collect()
+}
+
+/// Of a strategy.
+pub(super) fn of_strategy(
+    report: &Report,
+    input: &StrategyInput,
+    view: Option<&StrategyView>,
+) -> Vec<Wanted> {
+    let fresh = match &input.unavailable {
+        Some(why) => is(condition::DATA_FRESH, false, Reason::InstrumentUnavailable, why),
+        None => data_fresh(report),
+    };
+    let quarantined = match &input.quarantined {
+        Some(why) => is(condition::QUARANTINED, true, Reason::SignalCrashed, why),
+        None => is(condition::QUARANTINED, false, Reason::NotQuarantined, "the signal is evaluated"),
+    };
+    let own = |order: &&OrderView| order.intent.strategy == input.uid;
+    let mut conditions = vec![
+        fresh,
+        reconciled(report, report.snapshot.open_orders.iter().filter(own)),
+        protected(view.as_slice()),
+        supervised(report),
+        quarantined,
+    ];
+    match &input.settling {
+        Settling::No => {}
+        Settling::UnderWay(what) => {
+            conditions.push(is(condition::SETTLED, false, Reason::Settling, what));
+        }
+        Settling::Done => {
+            let message = "what the deletionPolicy asks for is done";
+            conditions.push(is(condition::SETTLED, true, Reason::Settled, message));
+        }
+    }
+    conditions
+}
+
+/// Of the account.
+pub(super) fn of_account(report: &Report) -> Vec<Wanted> {
+    let views: Vec<&StrategyView> = report.snapshot.strategies.iter().collect();
+    vec![
+        data_fresh(report),
+        reconciled(report, report.snapshot.open_orders.iter()),
+        protected(&views),
+        supervised(report),
+    ]
+}
+
+fn data_fresh(report: &Report) -> Wanted {
+    let fresh =
+        |status: Option<bool>, reason, message: &str| is(condition::DATA_FRESH, status, reason, message);
+    match (&report.worker.feed, report.snapshot.phase) {
+        (Feed::Unavailable(why), _) => fresh(Some(false), Reason::DataUnavailable, why),
+        (Feed::Stale(what), _) => fresh(Some(false), Reason::Stale, what),
+        (Feed::Streaming, Phase::Recovering) => fresh(None, Reason::Recovering, RECOVERING),
+        (Feed::Streaming, Phase::Completed) => {
+            fresh(Some(true), Reason::Completed, "the replay's data have ended; the worker idles")
+        }
+        (Feed::Streaming, Phase::Running | Phase::Draining) => {
+            fresh(Some(true), Reason::Streaming, "bars come in as they should")
+        }
+    }
+}
+
+const RECOVERING: &str = "the worker is reading its ledger and settling what was open";
+
+fn reconciled<'o>(report: &Report, orders: impl Iterator<Item = &'o OrderView>) -> Wanted {
+    let say = |status: Option<bool>, reason, message: &str| {
+        is(condition::POSITIONS_RECONCILED, status, reason, message)
+    };
+    if let Some(fault) = &report.worker.ledger_fault {
+        return say(Some(false), Reason::LedgerUnavailable, fault);
+    }
+    if let Some(halt) = report.snapshot.halts.iter().find(|h| h.origin == HaltOrigin::LedgerUnknown) {
+        return say(Some(false), Reason::LedgerUnknown, &halt.reason);
+    }
+    if report.snapshot.phase == Phase::Recovering {
+        return say(None, Reason::Recovering, RECOVERING);
+    }
+    let unknown: Vec<String> = orders
+        .filter(|order| order.state == OrderState::Unknown)
+        .map(|order| format!("{} ({})", order.intent.client_order_id, order.intent.symbol))
+        .collect();
+    if unknown.is_empty() {
+        say(Some(true), Reason::InSync, "positions are those of the venue")
+    } else {
+        let message = format!("the venue has not yet said what became of order {}", unknown.join(", "));
+        say(None, Reason::Recovering, &message)
+    }
+}
+
+fn protected<'v>(views: &[&'v StrategyView]) -> Wanted {
+    let say = |status, reason, message: &str| is(condition::POSITIONS_PROTECTED, status, reason, message);
+    let guarded = views.iter().filter(|view| view.config.stop_loss.is_some());
+    let mut positions = guarded.flat_map(|view| view.positions.iter().map(move |held| (*view, held)));
+    let bare = |(view, held): (&'v StrategyView, &'v tradewind_core::engine::PositionView)| {
+        held.stop.is_none().then(|| format!("{} of {}", held.rules.symbol, view.config.name))
+    };
+    let (mut any, mut missing) = (false, Vec::new());
+    for position in positions.by_ref() {
+        any = true;
+        missing.extend(bare(position));
+    }
+    if !missing.is_empty() {
+        let message = format!("no stop guards {}", missing.join(", "));
+        return say(false, Reason::StopMissing, &message);
+    }
+    if any {
+        say(true, Reason::StopsPlaced, "what is held is guarded by its stops")
+    } else {
+        say(true, Reason::NothingToProtect, "nothing is held that should have a stop")
+    }
+}
+
+fn supervised(report: &Report) -> Wanted {
+    let say = |status, reason, message: &str| is(condition::SUPERVISED, status, reason, message);
+    match report.worker.block {
+        None => say(
+            true,
+            Reason::Supervised,
+            "the worker sees halts, holds its Lease and knows its configuration",
+        ),
+        Some(EntryBlock::Blind) => say(
+            false,
+            Reason::Blind,
+            "no entries: the worker does not see halts at present; check the API server and the worker's network",
+        ),
+        Some(EntryBlock::LeaseLost) => say(
+            false,
+            Reason::LeaseLost,
+            "no entries: the worker does not hold the account's Lease; another worker may, or the API server is away",
+        ),
+        Some(EntryBlock::UnknownFormat) => say(
+            false,
+            Reason::UnknownFormat,
+            "no entries: the configuration has a format this worker does not know; bring operator and worker to the same \
+             version",
+        ),
+    }
+}

@@ -1,0 +1,298 @@
+//! The watches: each a task that lists, then follows, and hands on every event as it came, in order.
+//!
+//! Why not kube's own watcher: it does not tell when a watch was opened anew without news, and that is what being able to
+//! see is judged by. Lists are quorum reads. A watch is cut by the server after eight seconds and given up here after ten
+//! without a word, so that a dead connection is noticed before the worker counts as blind.
+
+use std::fmt::Debug;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
+use kube::core::{DeserializeGuard, Resource};
+use kube::{Api, Client, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tradewind_crds::names;
+use tradewind_crds::objects::Key;
+use tradewind_crds::trading_halt::TradingHalt;
+use tradewind_crds::trading_strategy::TradingStrategy;
+
+use super::facts::{HaltObject, StrategyFacts};
+use super::sight::Which;
+
+/// After this the server ends a watch.
+const WATCH_SECONDS: u32 = 8;
+/// After this without a word a watch is given up.
+const SILENCE: Duration = Duration::from_secs(10);
+/// A list, or the opening of a watch, takes at most this long.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Objects a page of a list.
+const PAGE: u32 = 500;
+/// The first pause after a failure; doubled up to [`LONGEST_PAUSE`].
+const PAUSE: Duration = Duration::from_millis(100);
+/// Short against the time after which the worker is blind.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Inputs that wait to be taken in; a watch that cannot hand on waits, and is not seen alive.
+pub const QUEUE: usize = 1024;
+
+/// A change of objects.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change<T> {
+    /// All there are.
+    Listed(Vec<T>),
+    /// One was made or changed.
+    Applied(T),
+    /// One is gone.
+    Deleted(T),
+}
+
+/// What a watch delivers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    /// The `data` of the account's ConfigMap.
+    Configuration(Change<std::collections::BTreeMap<String, String>>),
+    /// Strategies of the account.
+    Strategies(Change<StrategyFacts>),
+    /// Halts of that namespace.
+    Halts(String, Change<HaltObject>),
+    /// Nothing but that it is alive.
+    Alive,
+}
+
+/// One input of the loop.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// From which watch.
+    pub which: Which,
+    /// When it was received, by the local monotonic clock.
+    pub at: Instant,
+    /// What.
+    pub seen: Seen,
+}
+
+/// What is to be watched.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// Namespace and name of the account.
+    pub account: Key,
+    /// The operator's namespace.
+    pub operator_namespace: String,
+}
+
+impl Scope {
+    /// The watches that are needed to see.
+    pub fn needed(&self) -> Vec<Which> {
+        let mut needed = vec![Which::Strategies, Which::Halts];
+        if self.operator_namespace != self.account.namespace {
+            needed.push(Which::OperatorHalts);
+        }
+        needed
+    }
+}
+
+/// Starts all watches. They end when the set is dropped.
+pub fn start(client: &Client, scope: &Scope, inputs: &mpsc::Sender<Input>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let Key { namespace, name } = &scope.account;
+    let out = |which| Out { which, inputs: inputs.clone() };
+
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let fields = format!("metadata.name={}", names::config_map(name));
+    let data = |map: ConfigMap| Some(map.data.unwrap_or_default());
+    tasks.spawn(keep(maps, Some(fields), data, Seen::Configuration, out(Which::Configuration)));
+
+    let kind = ApiResource::erase::<TradingStrategy>(&());
+    let strategies: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
+    let fields = format!("spec.exchangeAccountRef.name={name}");
+    let read = |object: DynamicObject| StrategyFacts::read(&object);
+    tasks.spawn(keep(strategies, Some(fields), read, Seen::Strategies, out(Which::Strategies)));
+
+    let mut halts = |namespace: &str, which| {
+        let api: Api<DeserializeGuard<TradingHalt>> = Api::namespaced(client.clone(), namespace);
+        let namespace = namespace.to_owned();
+        let wrap = move |change| Seen::Halts(namespace.clone(), change);
+        tasks.spawn(keep(api, None, |object| Some(HaltObject::read(object)), wrap, out(which)));
+    };
+    halts(namespace, Which::Halts);
+    if scope.operator_namespace != *namespace {
+        halts(&scope.operator_namespace, Which::OperatorHalts);
+    }
+    tasks
+}
+
+/// Where a watch hands on what it got.
+struct Out {
+    which: Which,
+    inputs: mpsc::Sender<Input>,
+}
+
+impl Out {
+    /// False when nobody listens any more.
+    async fn send(&self, seen: Seen) -> bool {
+        let input = Input { which: self.which, at: Instant::now(), seen };
+        self.inputs.send(input).await.is_ok()
+    }
+}
+
+/// Why a watch is not followed any more.
+enum Broken {
+    /// Its place in the history is lost: list anew.
+    Expired,
+    /// Nobody listens.
+    Unheard,
+}
+
+/// Lists and follows for ever.
+async fn keep<K, T>(
+    api: Api<K>,
+    fields: Option<String>,
+    read: impl Fn(K) -> Option<T> + Send,
+    wrap: impl Fn(Change<T>) -> Seen + Send,
+    out: Out,
+) where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    T: Send,
+{
+    let mut pause = Pause::default();
+    loop {
+        match timeout(PATIENCE, list(&api, fields.as_deref())).await {
+            Ok(Ok((objects, version))) => {
+                pause.reset();
+                let listed = objects.into_iter().filter_map(&read).collect();
+                if !out.send(wrap(Change::Listed(listed))).await {
+                    return;
+                }
+                let mut watched = Watched { api: &api, fields: fields.as_deref(), version };
+                if let Broken::Unheard = watched.follow(&read, &wrap, &out).await {
+                    return;
+                }
+            }
+            Ok(Err(error)) => pause.after(out.which, &error.to_string()).await,
+            Err(_) => pause.after(out.which, "the API server does not answer").await,
+        }
+    }
+}
+
+/// All objects as of now, by a quorum read, and the place in the history they are of.
+async fn list<K>(api: &Api<K>, fields: Option<&str>) -> kube::Result<(Vec<K>, String)>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let mut params = ListParams { field_selector: fields.map(str::to_owned), ..ListParams::default() };
+    params.limit = Some(PAGE);
+    let mut objects = Vec::new();
+    loop {
+        let page = api.list(&params).await?;
+        objects.extend(page.items);
+        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if params.continue_token.is_none() {
+            return Ok((objects, page.metadata.resource_version.unwrap_or_default()));
+        }
+    }
+}
+
+/// A watch and its place in the history.
+struct Watched<'a, K> {
+    api: &'a Api<K>,
+    fields: Option<&'a str>,
+    version: String,
+}
+
+impl<K> Watched<'_, K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    async fn follow<T>(
+        &mut self,
+        read: &(impl Fn(K) -> Option<T> + Send),
+        wrap: &(impl Fn(Change<T>) -> Seen + Send),
+        out: &Out,
+    ) -> Broken
+    where
+        T: Send,
+    {
+        let params = WatchParams {
+            field_selector: self.fields.map(str::to_owned),
+            timeout: Some(WATCH_SECONDS),
+            bookmarks: true,
+            ..WatchParams::default()
+        };
+        let mut pause = Pause::default();
+        loop {
+            let opened = Instant::now();
+            let stream = match timeout(PATIENCE, self.api.watch(&params, &self.version)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(kube::Error::Api(status))) if status.code == 410 => return Broken::Expired,
+                Ok(Err(error)) => {
+                    pause.after(out.which, &error.to_string()).await;
+                    continue;
+                }
+                Err(_) => {
+                    pause.after(out.which, "the API server does not answer").await;
+                    continue;
+                }
+            };
+            if !out.send(Seen::Alive).await {
+                return Broken::Unheard;
+            }
+            let mut stream = pin!(stream);
+            let ended = loop {
+                let change = match timeout(SILENCE, stream.next()).await {
+                    Err(_) | Ok(None) => break None,
+                    Ok(Some(Err(error))) => break Some(error.to_string()),
+                    Ok(Some(Ok(WatchEvent::Bookmark(mark)))) => {
+                        self.version = mark.metadata.resource_version;
+                        None
+                    }
+                    Ok(Some(Ok(WatchEvent::Error(status)))) if status.code == 410 => return Broken::Expired,
+                    Ok(Some(Ok(WatchEvent::Error(status)))) => break Some(status.to_string()),
+                    Ok(Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)))) => {
+                        self.version = object.resource_version().unwrap_or_default();
+                        read(object).map(Change::Applied)
+                    }
+                    Ok(Some(Ok(WatchEvent::Deleted(object)))) => {
+                        self.version = object.resource_version().unwrap_or_default();
+                        read(object).map(Change::Deleted)
+                    }
+                };
+                if !out.send(change.map_or(Seen::Alive, wrap)).await {
+                    return Broken::Unheard;
+                }
+            };
+            match ended {
+                // Ended in its time: go on at once.
+                None if opened.elapsed() >= Duration::from_secs(1) => pause.reset(),
+                None => pause.after(out.which, "the watch was ended at once").await,
+                Some(error) => pause.after(out.which, &error).await,
+            }
+        }
+    }
+}
+
+/// Ever longer pauses between failures; each run of failures is told once.
+#[derive(Default)]
+struct Pause {
+    failures: u32,
+}
+
+impl Pause {
+    fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    async fn after(&mut self, which: Which, error: &str) {
+        if self.failures == 0 {
+            tracing::warn!(watch = %which, error, "watch failed; trying again");
+        } else {
+            tracing::debug!(watch = %which, error, failures = self.failures, "watch failed again");
+        }
+        let doubled = PAUSE.saturating_mul(2_u32.saturating_pow(self.failures.min(8)));
+        self.failures = self.failures.saturating_add(1);
+        tokio::time::sleep(doubled.min(LONGEST_PAUSE)).await;
+    }
+}

@@ -1,0 +1,109 @@
+//! How a run begins: ledger and venue are opened, then what was left is taken up again.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use tradewind_core::config::VenueConfig;
+use tradewind_core::instrument::InstrumentId;
+use tradewind_core::order::Incarnation;
+use tradewind_core::time::Timestamp;
+use tradewind_ledger::{Ledger, LedgerReader, SqliteLedger, SqliteOptions};
+use tradewind_venues::paper::PaperVenue;
+
+use super::{Group, LEDGER_FILE, PAPER_FILE, Running};
+use crate::assembly::Assembly;
+use crate::board::Board;
+use crate::commands::CommandError;
+use crate::driver::{Driver, Journal, Start};
+use crate::feed::{Feed, Grouped};
+use crate::market_data::{Bounds, CandleReader};
+use crate::summary;
+
+/// Whose ledger is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The account's own; any other is refused.
+    Ours,
+    /// Any: whether it may be traded on is found out later.
+    Anyones,
+}
+
+/// Opens ledger and venue; a second worker on the same ledger is refused here.
+pub(crate) async fn open(
+    assembly: &mut Assembly,
+    data_dir: &Path,
+    options: &SqliteOptions,
+    whose: Whose,
+) -> Result<Running, CommandError> {
+    let file = |source| CommandError::File { path: data_dir.to_path_buf(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(file)?;
+    let path = data_dir.join(LEDGER_FILE);
+    let mut ledger = match whose {
+        Whose::Ours => SqliteLedger::open(&path, options).await?,
+        Whose::Anyones => SqliteLedger::open_any(&path, options).await?,
+    };
+    assembly.include(&ledger.symbols().await?)?;
+    let account = &assembly.config.account;
+    let VenueConfig::Paper(paper) = &account.venue;
+    let rules: Vec<_> = assembly.instruments.iter().map(|i| i.rules.clone()).collect();
+    let venue = PaperVenue::open(&data_dir.join(PAPER_FILE), paper, &account.quote_currency, &rules).await?;
+    if venue.created_with() != paper.balances.as_slice() {
+        tracing::warn!(
+            "the paper account keeps the balances it was created with; use a new --data-dir to start over"
+        );
+    }
+    let interval = assembly.data.bar();
+    let instruments = u16::try_from(assembly.instruments.len()).unwrap_or(u16::MAX);
+    let identity = ledger.identity();
+    let start = Start {
+        config: assembly.config.clone(),
+        instruments: assembly.instruments.clone(),
+        ledger: Some(ledger),
+        identity,
+        venue,
+        journal: Journal::keeping(rules),
+        observer: Board::new(interval, instruments, true),
+    };
+    Ok(Driver::recover(start).await?)
+}
+
+/// Warms the indicators up with the bars seen before, settles open orders and takes over the configuration. Returns the
+/// first new group of bars, if there is one.
+pub(crate) async fn recover(
+    driver: &mut Running,
+    assembly: &Assembly,
+    feed: &mut Grouped<CandleReader>,
+) -> Result<Option<Group>, CommandError> {
+    let positions = driver.positions().to_vec();
+    if positions.iter().any(Option::is_some) {
+        for (id, bar) in assembly.merge(Bounds::default())? {
+            let Ok(bar) = bar else { continue };
+            let seen = positions.get(id.index()).copied().flatten();
+            if seen.is_some_and(|last| bar.open_time <= last) {
+                driver.warm_up(id, &bar);
+            }
+        }
+        for (id, last) in positions.iter().enumerate() {
+            if let (Ok(id), Some(last)) = (u16::try_from(id), last) {
+                feed.merge_mut().skip_through(InstrumentId(id), *last);
+            }
+        }
+    }
+    let mut group = Vec::new();
+    let more = feed.next_group(&mut group);
+    let start = group.first().map_or(Timestamp(0), |(_, bar)| bar.open_time);
+    let state = &driver.state;
+    driver.observer.know_orders(state);
+    if let Some(ledger) = driver.ledger_mut() {
+        let trades = ledger.trades(u32::try_from(crate::snapshot::RECENT_TRADES).unwrap_or(u32::MAX)).await?;
+        driver.observer.know_trades(summary::trade_snapshots(trades));
+    }
+    driver.settle(assembly.config.clone(), start).await?;
+    Ok(more.then_some(group))
+}
+
+/// The tag of a new ledger's orders; chance, because two ledgers of one account must not share it.
+pub(crate) fn random_incarnation() -> Incarnation {
+    let (tag, _, _, _) = uuid::Uuid::new_v4().as_fields();
+    Incarnation(tag)
+}
