@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tradewind-venues", &["tradewind-core"]),
     ("tradewind-ledger", &["tradewind-core"]),
     ("tradewind-worker", &["tradewind-core", "tradewind-crds", "tradewind-venues", "tradewind-ledger"]),
+    ("tradewind-operator", &["tradewind-core", "tradewind-crds"]),
 ];
 
 /// These ship nothing and may look at everything; nobody may depend on them.

@@ -1,0 +1,3 @@
+return {
+  ["restart"] = { ["disabled"] = false, ["displayName"] = "Restart worker", ["iconClass"] = "fa fa-fw fa-sync" },
+}

@@ -1,0 +1,290 @@
+//! The worker itself: a StatefulSet of one.
+//!
+//! A StatefulSet and nothing else, because the name of its pod stays taken until the kubelet confirms that the old one
+//! has ended. `OnDelete`: the operator decides when a worker is replaced, so that an upgrade of the operator does not end
+//! what trades. No `PodDisruptionBudget`: one for a single pod would block every drain of its node.
+
+use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
+use k8s_openapi::api::core::v1::{
+    Capabilities, ConfigMapProjection, ConfigMapVolumeSource, Container, ContainerPort,
+    DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
+    KeyToPath, LocalObjectReference, ObjectFieldSelector, PersistentVolumeClaimVolumeSource,
+    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource, ResourceRequirements,
+    SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use tradewind_crds::exchange_account::{ResourceAmounts, Resources};
+use tradewind_crds::names;
+
+use super::{HEALTH_PORT, PORTS, Source, WORKER_UID, labels, metadata, restart_hash, selector};
+
+const CONTAINER: &str = "worker";
+const CONFIG_DIR: &str = "/etc/tradewind/config";
+const DATA_DIR: &str = "/var/lib/tradewind";
+const MARKET_DATA_DIR: &str = "/usr/share/tradewind/data";
+const TOKEN_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// Time to cancel entries, write the ledger and give the Lease back.
+const GRACE_SECONDS: i64 = 30;
+/// The shortest life the API server issues without complaint; the kubelet renews it at four fifths.
+const TOKEN_SECONDS: i64 = 3_607;
+
+pub(super) fn stateful_set(source: &Source<'_>) -> StatefulSet {
+    let account = &source.key.name;
+    StatefulSet {
+        metadata: metadata(source, names::stateful_set(account)),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(1),
+            pod_management_policy: Some("OrderedReady".to_owned()),
+            revision_history_limit: Some(2),
+            selector: LabelSelector { match_labels: Some(selector(account)), ..LabelSelector::default() },
+            service_name: Some(names::worker(account)),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(labels(source)),
+                    annotations: Some(
+                        [
+                            (names::RESTART_HASH.to_owned(), restart_hash(source)),
+                            ("kubectl.kubernetes.io/default-container".to_owned(), CONTAINER.to_owned()),
+                        ]
+                        .into(),
+                    ),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod(source)),
+            },
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("OnDelete".to_owned()),
+                ..StatefulSetUpdateStrategy::default()
+            }),
+            ..StatefulSetSpec::default()
+        }),
+        ..StatefulSet::default()
+    }
+}
+
+fn pod(source: &Source<'_>) -> PodSpec {
+    let settings = &source.settings.worker;
+    let secrets: Vec<_> =
+        settings.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
+    PodSpec {
+        service_account_name: Some(names::worker(&source.key.name)),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        priority_class_name: settings.priority_class.clone(),
+        image_pull_secrets: if secrets.is_empty() { None } else { Some(secrets) },
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(WORKER_UID),
+            run_as_group: Some(WORKER_UID),
+            fs_group: Some(WORKER_UID),
+            fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                ..SeccompProfile::default()
+            }),
+            ..PodSecurityContext::default()
+        }),
+        containers: vec![container(source)],
+        volumes: Some(volumes(&source.key.name)),
+        ..PodSpec::default()
+    }
+}
+
+fn container(source: &Source<'_>) -> Container {
+    let settings = &source.settings.worker;
+    let port = |(name, number): (&str, u16)| ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: number.into(),
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    };
+    Container {
+        name: CONTAINER.to_owned(),
+        image: Some(settings.image.clone()),
+        image_pull_policy: Some(settings.image_pull_policy.clone()),
+        args: Some(args(source)),
+        env: Some(vec![
+            field("POD_NAME", "metadata.name"),
+            field("POD_NAMESPACE", "metadata.namespace"),
+            field("POD_UID", "metadata.uid"),
+            EnvVar {
+                name: "TRADEWIND_LOG".to_owned(),
+                value: Some(settings.log.clone()),
+                ..EnvVar::default()
+            },
+        ]),
+        ports: Some(PORTS.into_iter().map(port).collect()),
+        resources: resources(&source.worker.resources, &settings.resources),
+        // Start-up asks whether the process answers, not whether it is ready: a worker that waits for its venue or for a
+        // person to vouch for its ledger must not be killed for it.
+        startup_probe: Some(probe("/livez", 1, 300)),
+        liveness_probe: Some(probe("/livez", 10, 3)),
+        readiness_probe: Some(probe("/health", 5, 2)),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                ..Capabilities::default()
+            }),
+            privileged: Some(false),
+            read_only_root_filesystem: Some(true),
+            run_as_non_root: Some(true),
+            ..SecurityContext::default()
+        }),
+        // The last lines of the log are the reason of a crash that the status shows.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        volume_mounts: Some(vec![
+            mount("config", CONFIG_DIR, true),
+            mount("ledger", DATA_DIR, false),
+            mount("tmp", "/tmp", false),
+            mount("token", TOKEN_DIR, true),
+        ]),
+        ..Container::default()
+    }
+}
+
+fn args(source: &Source<'_>) -> Vec<String> {
+    let pairs = [
+        ("--account", source.key.name.as_str()),
+        ("--namespace", &source.key.namespace),
+        ("--config-dir", CONFIG_DIR),
+        ("--data-dir", DATA_DIR),
+        ("--market-data", MARKET_DATA_DIR),
+    ];
+    let pairs = pairs.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
+    std::iter::once("cluster".to_owned()).chain(pairs).collect()
+}
+
+fn field(name: &str, path: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: path.to_owned(),
+                ..ObjectFieldSelector::default()
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    }
+}
+
+fn probe(path: &str, period_seconds: i32, failures: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::Int(HEALTH_PORT.into()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period_seconds),
+        failure_threshold: Some(failures),
+        timeout_seconds: Some(2),
+        ..Probe::default()
+    }
+}
+
+fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    }
+}
+
+fn volumes(account: &str) -> Vec<Volume> {
+    vec![
+        Volume {
+            name: "config".to_owned(),
+            config_map: Some(ConfigMapVolumeSource {
+                name: names::config_map(account),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        Volume {
+            name: "ledger".to_owned(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: names::ledger_claim(account),
+                ..PersistentVolumeClaimVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        Volume {
+            name: "tmp".to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource {
+                size_limit: Some(Quantity("64Mi".to_owned())),
+                ..EmptyDirVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        token(),
+    ]
+}
+
+/// What a pod gets when its token is mounted by itself, with a token that ends.
+fn token() -> Volume {
+    let token = VolumeProjection {
+        service_account_token: Some(ServiceAccountTokenProjection {
+            expiration_seconds: Some(TOKEN_SECONDS),
+            path: "token".to_owned(),
+            ..ServiceAccountTokenProjection::default()
+        }),
+        ..VolumeProjection::default()
+    };
+    let roots = VolumeProjection {
+        config_map: Some(ConfigMapProjection {
+            name: "kube-root-ca.crt".to_owned(),
+            items: Some(vec![KeyToPath {
+                key: "ca.crt".to_owned(),
+                path: "ca.crt".to_owned(),
+                ..KeyToPath::default()
+            }]),
+            ..ConfigMapProjection::default()
+        }),
+        ..VolumeProjection::default()
+    };
+    let namespace = VolumeProjection {
+        downward_api: Some(DownwardAPIProjection {
+            items: Some(vec![DownwardAPIVolumeFile {
+                path: "namespace".to_owned(),
+                field_ref: Some(ObjectFieldSelector {
+                    field_path: "metadata.namespace".to_owned(),
+                    ..ObjectFieldSelector::default()
+                }),
+                ..DownwardAPIVolumeFile::default()
+            }]),
+        }),
+        ..VolumeProjection::default()
+    };
+    Volume {
+        name: "token".to_owned(),
+        projected: Some(ProjectedVolumeSource {
+            sources: Some(vec![token, roots, namespace]),
+            ..ProjectedVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// The account's own amounts, each gap filled by the operator's.
+fn resources(own: &Resources, defaults: &Resources) -> Option<ResourceRequirements> {
+    let amounts = |own: &Option<ResourceAmounts>, default: &Option<ResourceAmounts>| {
+        let own = own.clone().unwrap_or_default();
+        let default = default.clone().unwrap_or_default();
+        let cpu = own.cpu.or(default.cpu).map(|cpu| ("cpu".to_owned(), Quantity(cpu.0)));
+        let memory = own.memory.or(default.memory).map(|memory| ("memory".to_owned(), Quantity(memory.0)));
+        let all: std::collections::BTreeMap<_, _> = cpu.into_iter().chain(memory).collect();
+        if all.is_empty() { None } else { Some(all) }
+    };
+    let requests = amounts(&own.requests, &defaults.requests);
+    let limits = amounts(&own.limits, &defaults.limits);
+    (requests.is_some() || limits.is_some()).then(|| ResourceRequirements {
+        requests,
+        limits,
+        ..ResourceRequirements::default()
+    })
+}
