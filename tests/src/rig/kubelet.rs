@@ -1,0 +1,395 @@
+//! Stands in for the kubelet: runs the program of each worker pod as a process of this machine.
+//!
+//! It keeps what the rest of Kubernetes relies on: a pod is bound to a node and becomes Ready by its own health page; a
+//! process that ends is started again after a moment and counted; a deleted pod's process is asked to stop, and the pod
+//! is gone only after its process. Volumes are folders that outlive the pod; the process has the rights of the pod's
+//! service account and no more.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{Binding, ConfigMap, Node, ObjectReference, Pod};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, ResourceExt};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::operator::free_address;
+use super::{access, market};
+use crate::binary;
+use crate::cluster::Cluster;
+use crate::http;
+use crate::process::{Ended, Worker as Process};
+
+/// Between two looks at the pods.
+const PERIOD: Duration = Duration::from_millis(100);
+/// How long the API server may take to answer before what is known is gone on with.
+const ANSWER: Duration = Duration::from_secs(1);
+/// From the end of a process to its next start.
+const BACK_OFF: Duration = Duration::from_millis(500);
+
+/// The pods that run here, by name.
+pub type Pods = BTreeMap<String, Running>;
+
+/// One pod's process.
+pub struct Running {
+    /// The pod.
+    pub uid: String,
+    /// How often it was started anew.
+    pub restarts: u32,
+    /// The process; none between an end and the next start.
+    pub process: Option<Process>,
+    /// Where it tells of its health.
+    pub health: SocketAddr,
+    /// Where it serves the portfolio.
+    pub portfolio: SocketAddr,
+    /// What earlier processes of this pod said.
+    pub past: Vec<Ended>,
+    ready: bool,
+    ended_at: Option<Instant>,
+    stopping: bool,
+}
+
+/// Runs worker pods. Dropped, it kills their processes; what they were is left as it is, like a node without power.
+pub struct Kubelet {
+    pods: Arc<Mutex<Pods>>,
+    stop: watch::Sender<bool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+struct Here {
+    cluster: Cluster,
+    namespace: String,
+    dir: PathBuf,
+    name: String,
+    pods: Arc<Mutex<Pods>>,
+}
+
+/// Where the ledger of an account lies.
+pub(super) fn data_dir(dir: &Path, account: &str) -> PathBuf {
+    dir.join("volumes").join(account)
+}
+
+impl Kubelet {
+    /// Starts one for the worker pods of that namespace.
+    pub(super) async fn start(cluster: &Cluster, namespace: &str, dir: &Path) -> Self {
+        let pods = Arc::new(Mutex::new(Pods::new()));
+        let (stop, stopped) = watch::channel(false);
+        let (kubeconfig, namespace, dir) = (cluster.clone(), namespace.to_owned(), dir.to_owned());
+        let name = format!("rig-{namespace}");
+        make_node(cluster, &name).await;
+        let shared = Arc::clone(&pods);
+        // On a thread of its own: a test may wait without yielding.
+        let thread = std::thread::spawn(move || {
+            crate::block_on(async move {
+                let cluster = kubeconfig.on_this_runtime().await;
+                let node = Here { cluster, namespace, dir, name, pods: shared };
+                node.run(stopped).await;
+            });
+        });
+        Self { pods, stop, thread: Some(thread) }
+    }
+
+    /// The pods and their processes. While held, nothing is started or stopped.
+    pub fn pods(&self) -> MutexGuard<'_, Pods> {
+        self.pods.lock().expect("nobody panics while holding it")
+    }
+
+    /// Sends a signal to a pod's process: `SIGKILL` is a crash, `SIGSTOP` a pause.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn signal(&self, pod: &str, signal: Signal) {
+        let pods = self.pods();
+        let running = pods.get(pod).and_then(|running| running.process.as_ref());
+        running.unwrap_or_else(|| panic!("pod {pod} has no process")).signal(signal);
+    }
+
+    /// Everything a pod's processes have said in their logs.
+    pub fn log(&self, pod: &str) -> String {
+        let mut pods = self.pods();
+        let Some(running) = pods.get_mut(pod) else { return String::new() };
+        let past: String = running.past.iter().map(|ended| ended.err.as_str()).collect();
+        past + running.process.as_mut().map_or("", |process| process.so_far().err.as_str())
+    }
+}
+
+impl Drop for Kubelet {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+        self.pods().clear();
+    }
+}
+
+/// A node object, so that pods bound to it are stopped in good order and not removed at once.
+async fn make_node(cluster: &Cluster, name: &str) {
+    let node = Node {
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        ..Node::default()
+    };
+    let api: Api<Node> = Api::all(cluster.client());
+    match api.create(&PostParams::default(), &node).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        Err(error) => panic!("node {name} could not be made: {error}"),
+    }
+}
+
+impl Here {
+    async fn run(&self, mut stopped: watch::Receiver<bool>) {
+        let mut known: Vec<Pod> = Vec::new();
+        let mut ticks = tokio::time::interval(PERIOD);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = stopped.wait_for(|stop| *stop) => break,
+                _ = ticks.tick() => {}
+            }
+            // An API server that does not answer is no news to a kubelet: what it knew goes on.
+            let (api, workers) = (self.api(), ListParams::default().labels("tradewind.dev/component=worker"));
+            if let Ok(Ok(list)) = tokio::time::timeout(ANSWER, api.list(&workers)).await {
+                known = list.items;
+            }
+            for pod in &known {
+                self.sync(pod).await;
+            }
+        }
+        let api: Api<Node> = Api::all(self.cluster.client());
+        drop(api.delete(&self.name, &DeleteParams::default()).await);
+    }
+
+    fn api(&self) -> Api<Pod> {
+        Api::namespaced(self.cluster.client(), &self.namespace)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pods> {
+        self.pods.lock().expect("nobody panics while holding it")
+    }
+
+    async fn sync(&self, pod: &Pod) {
+        let name = pod.name_any();
+        let spec = pod.spec.as_ref().expect("a pod has a spec");
+        match spec.node_name.as_deref() {
+            None if pod.metadata.deletion_timestamp.is_none() => return self.bind(&name).await,
+            Some(node) if node == self.name => {}
+            _ => return,
+        }
+        let uid = pod.uid().unwrap_or_default();
+        let known = self.lock().get(&name).map(|running| running.uid.clone());
+        if known.as_ref().is_some_and(|known| *known != uid) {
+            // Its object was removed by force while the process ran: a lost node's pod runs on, one of ours is ended.
+            self.lock().remove(&name);
+        }
+        if pod.metadata.deletion_timestamp.is_some() {
+            return self.stop(&name, &uid).await;
+        }
+        self.keep_running(pod, &name, &uid).await;
+    }
+
+    async fn bind(&self, name: &str) {
+        let target = ObjectReference {
+            kind: Some("Node".into()),
+            name: Some(self.name.clone()),
+            ..ObjectReference::default()
+        };
+        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        let binding = Binding { metadata, target };
+        let (api, as_usual) = (self.api(), PostParams::default());
+        // One that is bound already, or gone, shows at the next look.
+        drop(api.create_subresource::<Binding, Value>("binding", name, &as_usual, &binding).await);
+    }
+
+    async fn stop(&self, name: &str, uid: &str) {
+        let gone = {
+            let mut pods = self.lock();
+            match pods.get_mut(name) {
+                None => true,
+                Some(running) => {
+                    if !std::mem::replace(&mut running.stopping, true)
+                        && let Some(process) = &running.process
+                    {
+                        process.signal(Signal::SIGTERM);
+                    }
+                    running.collect();
+                    running.process.is_none()
+                }
+            }
+        };
+        if gone {
+            self.lock().remove(name);
+            let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+            let at_once = DeleteParams {
+                grace_period_seconds: Some(0),
+                preconditions: Some(preconditions),
+                ..DeleteParams::default()
+            };
+            drop(self.api().delete(name, &at_once).await);
+        }
+    }
+
+    async fn keep_running(&self, pod: &Pod, name: &str, uid: &str) {
+        let due = {
+            let mut pods = self.lock();
+            match pods.get_mut(name) {
+                None => true,
+                Some(running) => {
+                    running.collect();
+                    running.process.is_none() && running.ended_at.is_none_or(|at| at.elapsed() >= BACK_OFF)
+                }
+            }
+        };
+        if due {
+            self.launch(pod, name, uid).await;
+        }
+        let report = {
+            let mut pods = self.lock();
+            let Some(running) = pods.get_mut(name) else { return };
+            let ready =
+                running.process.is_some() && matches!(http::try_get(running.health, "/health"), Ok((200, _)));
+            let before = pod.status.as_ref().and_then(|s| s.container_statuses.as_ref()?.first().cloned());
+            let told = before.map(|status| (status.ready, status.restart_count));
+            running.ready = ready;
+            let now = (ready, i32::try_from(running.restarts).unwrap_or(i32::MAX));
+            (told != Some(now)).then_some((now, running.process.is_some()))
+        };
+        if let Some(((ready, restarts), alive)) = report {
+            self.report(pod, name, ready, restarts, alive).await;
+        }
+    }
+
+    async fn launch(&self, pod: &Pod, name: &str, uid: &str) {
+        let Some(mut command) = self.command(pod, name).await else { return };
+        let (health, portfolio) = (free_address(), free_address());
+        command.args([
+            "--probes-address",
+            &health.to_string(),
+            "--portfolio-address",
+            &portfolio.to_string(),
+        ]);
+        command.args(["--signals-address", "127.0.0.1:0", "--risk-address", "127.0.0.1:0"]);
+        let process = Process::spawn(&mut command);
+        let mut pods = self.lock();
+        let running = pods.entry(name.to_owned()).or_insert_with(|| Running {
+            uid: uid.to_owned(),
+            restarts: 0,
+            process: None,
+            health,
+            portfolio,
+            past: Vec::new(),
+            ready: false,
+            ended_at: None,
+            stopping: false,
+        });
+        if running.ended_at.take().is_some() {
+            running.restarts += 1;
+        }
+        (running.health, running.portfolio) = (health, portfolio);
+        running.process = Some(process);
+    }
+
+    /// The command of the pod's container with its volumes and addresses on this machine; none while a volume's source
+    /// is missing.
+    async fn command(&self, pod: &Pod, name: &str) -> Option<std::process::Command> {
+        let spec = pod.spec.as_ref()?;
+        let account = pod.labels().get("tradewind.dev/account")?.clone();
+        let config = self.mount_config(&account).await?;
+        let kubeconfig = self.dir.join(format!("{name}.kubeconfig"));
+        let service_account = spec.service_account_name.as_deref()?;
+        if !kubeconfig.exists() {
+            access::kubeconfig(&self.cluster, &self.namespace, service_account, &kubeconfig, None).await;
+        }
+        let data = data_dir(&self.dir, &account);
+        std::fs::create_dir_all(&data).ok()?;
+        let places = [
+            ("/etc/tradewind/config", config),
+            ("/var/lib/tradewind", data),
+            ("/usr/share/tradewind/data", market::data_sets(&self.dir)),
+        ];
+        let local = |text: &str| {
+            let place = places.iter().find(|(inside, _)| text.starts_with(inside));
+            place.map_or_else(
+                || text.to_owned(),
+                |(inside, here)| text.replacen(inside, here.to_str().expect("text"), 1),
+            )
+        };
+        let container = spec.containers.first()?;
+        let mut command = std::process::Command::new(binary::worker());
+        command.args(container.args.iter().flatten().filter(|a| !a.contains("-address")).map(|a| local(a)));
+        command.env("KUBECONFIG", kubeconfig).env("POD_NAME", name).env("POD_NAMESPACE", &self.namespace);
+        command.env("POD_UID", pod.uid()?).env("NO_COLOR", "1").env_remove("KUBERNETES_SERVICE_HOST");
+        for variable in container.env.iter().flatten() {
+            if let Some(value) = &variable.value {
+                command.env(&variable.name, local(value));
+            }
+        }
+        Some(command)
+    }
+
+    /// The ConfigMap as files, as a volume would have it.
+    async fn mount_config(&self, account: &str) -> Option<PathBuf> {
+        let api: Api<ConfigMap> = Api::namespaced(self.cluster.client(), &self.namespace);
+        let place = self.dir.join("config").join(account);
+        let name = tradewind_crds::names::config_map(account);
+        let Ok(Ok(map)) = tokio::time::timeout(ANSWER, api.get_opt(&name)).await else {
+            return place.exists().then_some(place);
+        };
+        let map = map?;
+        std::fs::create_dir_all(&place).ok()?;
+        for file in std::fs::read_dir(&place).ok()?.flatten() {
+            drop(std::fs::remove_file(file.path()));
+        }
+        for (key, text) in map.data.unwrap_or_default() {
+            std::fs::write(place.join(key), text).ok()?;
+        }
+        Some(place)
+    }
+
+    async fn report(&self, pod: &Pod, name: &str, ready: bool, restarts: i32, alive: bool) {
+        let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
+        let (container, image) =
+            container.map(|c| (c.name.clone(), c.image.clone().unwrap_or_default())).unwrap_or_default();
+        let state = if alive {
+            json!({"running": {"startedAt": null}})
+        } else {
+            json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off restarting failed container"}})
+        };
+        let condition = if ready { "True" } else { "False" };
+        let status = json!({"status": {
+            "phase": "Running",
+            "podIP": "127.0.0.1",
+            "conditions": [
+                {"type": "Ready", "status": condition}, {"type": "ContainersReady", "status": condition},
+                {"type": "Initialized", "status": "True"}, {"type": "PodScheduled", "status": "True"},
+            ],
+            "containerStatuses": [{
+                "name": container, "image": image, "imageID": "", "ready": ready, "started": alive,
+                "restartCount": restarts, "state": state,
+            }],
+        }});
+        let (api, as_usual, status) = (self.api(), PatchParams::default(), Patch::Strategic(status));
+        drop(tokio::time::timeout(ANSWER, api.patch_status(name, &as_usual, &status)).await);
+    }
+}
+
+impl Running {
+    /// Takes in that the process has ended by itself.
+    fn collect(&mut self) {
+        if let Some(ended) = self.process.as_mut().and_then(Process::try_ended) {
+            self.past.push(ended);
+            self.process = None;
+            self.ended_at = Some(Instant::now());
+        }
+    }
+
+    /// Whether it said that it is healthy when last asked.
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+}
