@@ -24,6 +24,7 @@ pub struct InstrumentSpec {
 impl State {
     pub(super) fn on_config_change(&mut self, config: &Config, effects: &mut Effects) {
         self.account = config.account.clone();
+        self.account_mark.ask_breakers_again();
         for strategy in &mut self.strategies {
             strategy.present = config.strategies.iter().any(|wanted| wanted.uid == strategy.config.uid);
         }
@@ -76,6 +77,7 @@ impl State {
             let strategy = self.strategies.get_mut(index)?;
             let fresh_signal = strategy.config.signal != wanted.signal || strategy.config.bar != wanted.bar;
             strategy.config = wanted.clone();
+            strategy.mark.ask_breakers_again();
             strategy.present = true;
             strategy.deletion_applied = false;
             if fresh_signal {

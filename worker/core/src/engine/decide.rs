@@ -34,7 +34,7 @@ impl State {
         }
         let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
         let evaluation = held.signal.update(bar.close.to_f64(instrument.rules.price_scale));
-        if evaluation.signal != Ok(None) || owner.config.desired_state == DesiredState::Stopped {
+        if !matches!(evaluation.signal, Ok(None)) || owner.config.desired_state == DesiredState::Stopped {
             let closed = Closed { bar: *bar, missing, skipped: missing };
             return self.conclude(strategy, slot, &closed, &evaluation, effects);
         }
