@@ -84,6 +84,7 @@ impl Books {
         })
     }
 
+    #[inline]
     fn cell(&mut self, asset: AssetId, book: Book) -> &mut Cash {
         let (row, column) = (book.row(), asset.0);
         if self.rows.len() <= row {

@@ -21,6 +21,9 @@ impl StrategyId {
     }
 }
 
+/// Bytes that the canonical form of every decision begins with.
+const HEAD: usize = 64;
+
 /// How far a decision came.
 #[derive(
     Debug,
@@ -138,7 +141,10 @@ impl Decision {
             Outcome::Exit { .. } => (2, 0),
             Outcome::Nothing(denial) => (3, denial.number()),
         };
-        let mut head = [0_u8; 64];
+        // Written where it stays: gathered elsewhere first, it would be read again before it is through the processor.
+        let start = out.len();
+        out.resize(start + HEAD, 0);
+        let Some(head) = out.get_mut(start..).and_then(<[u8]>::first_chunk_mut::<HEAD>) else { return };
         head[..8].copy_from_slice(&self.at.0.to_le_bytes());
         head[8..16].copy_from_slice(&self.bar.0.to_le_bytes());
         head[16..24].copy_from_slice(&self.close.0.to_le_bytes());
@@ -149,12 +155,12 @@ impl Decision {
         head[56..58].copy_from_slice(&self.strategy.0.to_le_bytes());
         head[58..60].copy_from_slice(&self.instrument.0.to_le_bytes());
         head[60..63].copy_from_slice(&[side, kind, code]);
-        out.extend_from_slice(&head);
         if self.signal.is_some() || !matches!(self.outcome, Outcome::Nothing(Denial::NoSignal)) {
             self.encode_rest(out);
         }
     }
 
+    #[cold]
     fn encode_rest(&self, out: &mut Vec<u8>) {
         if let Some(signal) = self.signal {
             out.extend_from_slice(&signal.confidence.0.to_le_bytes());

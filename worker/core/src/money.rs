@@ -143,6 +143,32 @@ impl Cash {
         self.0.checked_sub(other.0).map(Self).ok_or(MoneyError::Overflow { what: "a difference of cash" })
     }
 
+    /// Sum; the largest amount of that sign if it does not fit.
+    #[inline]
+    #[must_use]
+    pub fn saturating_add(self, other: Self) -> Self {
+        match self.0.checked_add(other.0) {
+            Some(sum) => Self(sum),
+            None => Self::bound(other.0 > 0),
+        }
+    }
+
+    /// Difference; the largest amount of that sign if it does not fit.
+    #[inline]
+    #[must_use]
+    pub fn saturating_sub(self, other: Self) -> Self {
+        match self.0.checked_sub(other.0) {
+            Some(difference) => Self(difference),
+            None => Self::bound(other.0 < 0),
+        }
+    }
+
+    /// In a function of its own, lest every sum pay for what hardly ever happens.
+    #[cold]
+    fn bound(above: bool) -> Self {
+        Self(if above { i128::MAX } else { i128::MIN })
+    }
+
     /// The same amount with the other sign.
     pub fn checked_neg(self) -> Result<Self, MoneyError> {
         self.0.checked_neg().map(Self).ok_or(MoneyError::Overflow { what: "a negation of cash" })
@@ -210,6 +236,9 @@ pub fn mul_div(
     if denominator == 0 {
         return Err(MoneyError::DivisionByZero { what: "a ratio" });
     }
+    if value == 0 || numerator == 0 {
+        return Ok(0);
+    }
     if let Some(product) = value.checked_mul(numerator) {
         return div_round(product, denominator, rounding);
     }
@@ -226,8 +255,8 @@ pub fn mul_div(
 /// `value / divisor`, rounded as told.
 pub fn div_round(value: i128, divisor: i128, rounding: Rounding) -> Result<i128, MoneyError> {
     let quotient = value.checked_div(divisor).ok_or(MoneyError::DivisionByZero { what: "a ratio" })?;
-    let remainder = value.checked_rem(divisor).ok_or(MoneyError::DivisionByZero { what: "a ratio" })?;
-    let inexact = remainder != 0;
+    // A wide division costs far more than a product.
+    let inexact = quotient.wrapping_mul(divisor) != value;
     let negative = (value < 0) != (divisor < 0);
     Ok(match rounding {
         Rounding::Down if inexact && negative => quotient - 1,

@@ -43,6 +43,15 @@ fn wide_products_do_not_overflow() {
 }
 
 #[test]
+fn sums_that_do_not_fit_stop_at_the_largest_amount() {
+    assert_eq!(Cash(5).saturating_add(Cash(-7)), Cash(-2));
+    assert_eq!(Cash(5).saturating_sub(Cash(7)), Cash(-2));
+    let (most, least) = (Cash(i128::MAX), Cash(i128::MIN));
+    assert_eq!((most.saturating_add(Cash(1)), most.saturating_sub(Cash(-1))), (most, most));
+    assert_eq!((least.saturating_add(Cash(-1)), least.saturating_sub(Cash(1))), (least, least));
+}
+
+#[test]
 fn text_for_people_is_rounded_to_the_nearest() {
     assert_eq!(Cash::parse("1.005").unwrap().to_text(2), "1.01");
     assert_eq!(Cash::parse("-1.004").unwrap().to_text(2), "-1.00");

@@ -108,6 +108,8 @@ pub struct Mark {
     pub breached_since: Vec<(SmolStr, Timestamp)>,
     /// Breakers that tripped and were not resumed.
     pub tripped: Vec<SmolStr>,
+    /// An equity at which no breaker saw its line passed, for this reference and these breakers: none does above it.
+    calm: Option<Cash>,
 }
 
 impl Mark {
@@ -128,8 +130,19 @@ impl Mark {
             .map_or(Percent(i64::MAX), Percent)
     }
 
-    /// Takes in a new equity and appends the breakers that trip on it.
+    /// Whether equity from `lowest` to `highest` is nothing new: below the reference, and no lower than one that no
+    /// breaker minded.
     #[inline]
+    pub fn is_calm(&self, lowest: Cash, highest: Cash) -> bool {
+        self.calm.is_some_and(|calm| calm <= lowest) && highest < self.reference
+    }
+
+    /// The breakers have changed: what was calm to the old ones says nothing.
+    pub fn ask_breakers_again(&mut self) {
+        self.calm = None;
+    }
+
+    /// Takes in a new equity and appends the breakers that trip on it.
     pub fn observe<'b>(
         &mut self,
         equity: Cash,
@@ -140,14 +153,15 @@ impl Mark {
         if equity >= self.reference {
             self.reference = equity;
             self.peak = self.peak.max(equity);
-            if !self.breached_since.is_empty() {
-                self.breached_since.clear();
-            }
+            self.breached_since.clear();
+            self.calm = None;
             return;
         }
         for breaker in breakers {
             self.observe_breaker(breaker, equity, now, tripped);
         }
+        let lowest = self.calm.map_or(equity, |calm| calm.min(equity));
+        self.calm = self.breached_since.is_empty().then_some(lowest);
     }
 
     fn observe_breaker(
@@ -181,6 +195,7 @@ impl Mark {
     /// Cash came in or went out: the reference moves so that drawdown does not. It is rounded down, lest a deposit trip a
     /// breaker that stands a hair below its line.
     pub fn transfer(&mut self, before: Cash, after: Cash) -> Result<(), MoneyError> {
+        self.calm = None;
         for level in [&mut self.reference, &mut self.peak] {
             *level = if before.0 <= 0 || after.0 <= 0 {
                 level.checked_add(after.checked_sub(before)?)?.max(after)
@@ -194,6 +209,7 @@ impl Mark {
     /// A resume: drawdown starts again from here; the reported peak stays.
     pub fn rebase(&mut self, breaker: &str, equity: Cash) {
         self.reference = equity;
+        self.calm = None;
         self.breached_since.clear();
         self.tripped.retain(|name| name != breaker);
     }

@@ -105,3 +105,36 @@ fn a_resume_rebases_the_reference_but_not_the_peak() {
     assert!(!trips(&mut mark, &breaker, "700", 2));
     assert!(trips(&mut mark, &breaker, "680", 3));
 }
+
+/// Between the lowest equity that no breaker minded and the reference there is nothing to ask; anywhere else there is.
+#[test]
+fn an_equity_is_calm_only_where_no_breaker_can_have_anything_to_say() {
+    let breaker = breaker(15, 10_000);
+    let calm = |mark: &Mark, equity| mark.is_calm(cash(equity), cash(equity));
+    let watched = |equities: &[&str]| {
+        let mut mark = Mark::starting_at(cash("1000"));
+        for equity in equities {
+            assert!(!trips(&mut mark, &breaker, equity, 1));
+        }
+        mark
+    };
+    assert!(!calm(&watched(&[]), "990"), "nobody was asked yet");
+    let mark = watched(&["950", "990"]);
+    assert!(calm(&mark, "950") && calm(&mark, "999.99"));
+    assert!(!calm(&mark, "949.99"), "it may lie beyond a line");
+    assert!(!calm(&mark, "1000"), "it is the new reference");
+    assert!(mark.is_calm(cash("950"), cash("999")) && !mark.is_calm(cash("949"), cash("999")));
+    assert!(!mark.is_calm(cash("950"), cash("1001")));
+    assert!(!calm(&watched(&["950", "840"]), "960"), "a drawdown that is being confirmed may end");
+    assert!(!calm(&watched(&["950", "2000"]), "1700"), "the lines are others for another reference");
+
+    let mut changed = mark.clone();
+    changed.ask_breakers_again();
+    assert!(!calm(&changed, "960"));
+    let mut moved = mark.clone();
+    moved.transfer(cash("960"), cash("1960")).unwrap();
+    assert!(!calm(&moved, "1960"));
+    let mut resumed = mark;
+    resumed.rebase("drawdown", cash("960"));
+    assert!(!calm(&resumed, "955"));
+}

@@ -18,16 +18,22 @@ pub struct Millis(pub i64);
 impl Timestamp {
     /// That much later; saturates at the end of time.
     #[must_use]
+    #[inline]
     pub fn plus(self, span: Millis) -> Self {
-        Self(self.0.saturating_add(span.0))
+        match self.0.checked_add(span.0) {
+            Some(sum) => Self(sum),
+            None => Self(if span.0 > 0 { i64::MAX } else { i64::MIN }),
+        }
     }
 
     /// Time passed since `earlier`; negative when it lies ahead.
+    #[inline]
     pub fn since(self, earlier: Self) -> Millis {
         Millis(self.0.saturating_sub(earlier.0))
     }
 
     /// The number of the UTC day since 1970.
+    #[inline]
     pub fn day(self) -> i64 {
         self.0.div_euclid(DAY_MS)
     }

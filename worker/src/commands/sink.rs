@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use tradewind_core::config::{FeeAsset, VenueConfig};
-use tradewind_core::decision::{Outcome, StrategyId};
+use tradewind_core::decision::{Decision, Outcome, StrategyId};
 use tradewind_core::engine::State;
 use tradewind_core::event::{Record, Report};
 use tradewind_core::instrument::{Bar, InstrumentId};
@@ -14,13 +14,16 @@ use tradewind_core::time::{Millis, Timestamp};
 use crate::driver::{Observer, decision_row};
 use crate::statistics::{Book, Execution, Statistics, StatisticsError};
 
-/// Bytes gathered before they are digested.
-const DIGEST_BUFFER: usize = 64 * 1024;
+/// Bytes digested at once: so many chunks of BLAKE3's tree that it hashes them side by side, and a power of two, so that
+/// it need not hash any of them one by one to get back in step.
+const DIGEST_BLOCK: usize = 32 * 1024;
 
 /// Watches a backtest.
 pub struct Sink {
     account: Option<Book>,
     strategies: Vec<StrategyBook>,
+    /// The only strategy, while all that happens to it is all that happens to the account.
+    lone: Option<StrategyId>,
     bytes: Vec<u8>,
     hasher: blake3::Hasher,
     /// Decisions digested.
@@ -38,7 +41,8 @@ struct StrategyBook {
     id: StrategyId,
     name: String,
     instruments: Vec<InstrumentId>,
-    book: Book,
+    /// None for one that is alone: the account's book is its book.
+    book: Option<Book>,
 }
 
 impl Sink {
@@ -47,7 +51,8 @@ impl Sink {
         Self {
             account: None,
             strategies: Vec::new(),
-            bytes: Vec::with_capacity(DIGEST_BUFFER + 1024),
+            lone: None,
+            bytes: Vec::with_capacity(DIGEST_BLOCK + 1024),
             hasher: blake3::Hasher::new(),
             decisions: 0,
             fills: 0,
@@ -63,18 +68,23 @@ impl Sink {
         let all: Vec<InstrumentId> =
             (0..instruments).filter_map(|i| u16::try_from(i).ok().map(InstrumentId)).collect();
         self.account = Some(Book::new(start, state.equity_of(None), &all));
-        for view in state.strategy_views() {
+        let views = state.strategy_views();
+        let alone = views.len() == 1;
+        for view in views {
             let traded = |id: &&InstrumentId| {
                 let symbol = state.rules(**id).map(|r| &r.symbol);
                 view.config.instruments.iter().any(|listed| Some(&listed.symbol) == symbol)
             };
             let own: Vec<InstrumentId> = all.iter().filter(traded).copied().collect();
-            let book = Book::new(start, state.equity_of(Some(view.id)), &own);
+            let equity = state.equity_of(Some(view.id));
+            if alone && own == all && equity == state.equity_of(None) {
+                self.lone = Some(view.id);
+            }
             self.strategies.push(StrategyBook {
                 id: view.id,
                 name: view.config.name.to_string(),
+                book: self.lone.is_none().then(|| Book::new(start, equity, &own)),
                 instruments: own,
-                book,
             });
         }
     }
@@ -82,15 +92,32 @@ impl Sink {
     /// A group of bars has been taken in.
     #[inline]
     pub fn on_bars(&mut self, state: &State, bars: &[(InstrumentId, Bar)], interval: Millis) {
+        let (equity, holds) = (state.equity_of(None), state.holds(None));
+        let alone = |id: StrategyId| state.equity_of(Some(id)) == equity && state.holds(Some(id)) == holds;
+        if !self.lone.is_some_and(alone) {
+            self.on_own_bars(state, bars, interval);
+        }
+        let Some(account) = &mut self.account else { return };
         for (id, bar) in bars {
             let at = bar.close_time(interval);
-            if let Some(book) = &mut self.account {
-                let result = book.on_bar(*id, at, bar.close, state.equity_of(None), state.holds(None));
-                note(&mut self.fault, result);
+            note(&mut self.fault, account.on_bar(*id, at, bar.close, equity, holds));
+        }
+    }
+
+    /// The bars in the books of the strategies. What was one book with the account's goes on from there as two.
+    #[inline(never)]
+    fn on_own_bars(&mut self, state: &State, bars: &[(InstrumentId, Bar)], interval: Millis) {
+        if self.lone.take().is_some() {
+            for own in &mut self.strategies {
+                own.book.clone_from(&self.account);
             }
-            for own in self.strategies.iter_mut().filter(|own| own.instruments.contains(id)) {
-                let (equity, holds) = (state.equity_of(Some(own.id)), state.holds(Some(own.id)));
-                note(&mut self.fault, own.book.on_bar(*id, at, bar.close, equity, holds));
+        }
+        for own in &mut self.strategies {
+            let Some(book) = &mut own.book else { continue };
+            let (equity, holds) = (state.equity_of(Some(own.id)), state.holds(Some(own.id)));
+            for (id, bar) in bars.iter().filter(|(id, _)| own.instruments.contains(id)) {
+                let at = bar.close_time(interval);
+                note(&mut self.fault, book.on_bar(*id, at, bar.close, equity, holds));
             }
         }
     }
@@ -114,19 +141,24 @@ impl Sink {
             note(&mut self.fault, book.on_fill(id, &execution).map(drop));
         }
         // One strategy alone trades a base asset of an account.
-        if let Some(own) = self.strategies.iter_mut().find(|own| own.instruments.contains(&id)) {
-            note(&mut self.fault, own.book.on_fill(id, &execution).map(drop));
+        if let Some(own) = self.strategies.iter_mut().find(|own| own.instruments.contains(&id))
+            && let Some(book) = &mut own.book
+        {
+            note(&mut self.fault, book.on_fill(id, &execution).map(drop));
         }
     }
 
-    fn digest(&mut self) {
-        self.hasher.update(&self.bytes);
-        self.bytes.clear();
+    #[cold]
+    fn digest_block(&mut self) {
+        if let Some(block) = self.bytes.get(..DIGEST_BLOCK) {
+            self.hasher.update(block);
+            self.bytes.drain(..DIGEST_BLOCK);
+        }
     }
 
     /// The digest of every decision so far, and what came of the account and of each strategy.
     pub fn finish(mut self) -> Result<Gathered, super::CommandError> {
-        self.digest();
+        self.hasher.update(&self.bytes);
         if let Some(error) = self.fault {
             return Err(error.into());
         }
@@ -136,9 +168,14 @@ impl Sink {
         if let Some(mut trace) = self.trace {
             trace.flush()?;
         }
+        let account = self.account.as_ref().map(Book::statistics);
+        let strategies = self.strategies.iter().filter_map(|own| {
+            let book = own.book.as_ref().or(self.account.as_ref())?;
+            Some((own.name.clone(), book.statistics()))
+        });
         Ok(Gathered {
-            account: self.account.as_ref().map(Book::statistics),
-            strategies: self.strategies.iter().map(|own| (own.name.clone(), own.book.statistics())).collect(),
+            strategies: strategies.collect(),
+            account,
             decisions: self.decisions,
             digest: self.hasher.finalize().to_hex().to_string(),
             fills: self.fills,
@@ -168,24 +205,7 @@ impl Observer for Sink {
     #[inline]
     fn on_report(&mut self, state: &State, report: &Report) {
         match report {
-            Report::Decision(decision) => {
-                decision.encode(&mut self.bytes);
-                self.decisions += 1;
-                if self.bytes.len() >= DIGEST_BUFFER {
-                    self.digest();
-                }
-                if let Outcome::Nothing(denial) = &decision.outcome {
-                    if let Some(book) = &mut self.account {
-                        book.on_denial(denial);
-                    }
-                    if let Some(own) = self.strategies.get_mut(decision.strategy.index()) {
-                        own.book.on_denial(denial);
-                    }
-                }
-                if self.trace.is_some() {
-                    self.trace_decision(state, decision);
-                }
-            }
+            Report::Decision(decision) => self.on_decision(state, decision),
             Report::MoneyFault { message } => self.money_faults.push(message.clone()),
             _ => {}
         }
@@ -200,7 +220,31 @@ impl Observer for Sink {
 }
 
 impl Sink {
-    fn trace_decision(&mut self, state: &State, decision: &tradewind_core::decision::Decision) {
+    #[inline]
+    fn on_decision(&mut self, state: &State, decision: &Decision) {
+        decision.encode(&mut self.bytes);
+        self.decisions += 1;
+        if self.bytes.len() >= DIGEST_BLOCK {
+            self.digest_block();
+        }
+        if let Outcome::Nothing(denial) = &decision.outcome {
+            if let Some(account) = &mut self.account {
+                account.on_denial(denial);
+            }
+            if self.lone.is_none()
+                && let Some(own) = self.strategies.get_mut(decision.strategy.index())
+                && let Some(book) = &mut own.book
+            {
+                book.on_denial(denial);
+            }
+        }
+        if self.trace.is_some() {
+            self.trace_decision(state, decision);
+        }
+    }
+
+    #[cold]
+    fn trace_decision(&mut self, state: &State, decision: &Decision) {
         let (Some(trace), Some(row)) = (&mut self.trace, decision_row(state, decision)) else { return };
         let written = serde_json::to_writer(&mut *trace, &row).map_err(std::io::Error::from);
         if let Err(error) = written.and_then(|()| trace.write_all(b"\n")) {
@@ -209,6 +253,7 @@ impl Sink {
     }
 }
 
+#[inline]
 fn note(fault: &mut Option<StatisticsError>, result: Result<(), StatisticsError>) {
     if let Err(error) = result {
         fault.get_or_insert(error);

@@ -93,9 +93,12 @@ impl Journal {
 
     #[inline]
     pub(super) fn push_report(&mut self, state: &State, report: &Report) {
-        if !self.keep {
-            return;
+        if self.keep {
+            self.keep_report(state, report);
         }
+    }
+
+    fn keep_report(&mut self, state: &State, report: &Report) {
         match report {
             Report::Decision(decision) => self.decisions.extend(decision_row(state, decision)),
             Report::Equity(point) => self.equity.extend(equity_row(state, point)),

@@ -28,14 +28,14 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
     /// the same bars.
     #[inline]
     pub fn on_quiet_bars(&mut self, bars: &[(InstrumentId, Bar)], interval: Millis) -> bool {
-        if self.unsure || !self.pass_phases(bars, interval) {
+        // Several bars pass through the venue phase by phase before the engine sees any of them.
+        let [(id, bar)] = bars else { return false };
+        if self.unsure || !self.venue.quiet_bar(*id, bar, interval) {
             return false;
         }
-        self.told = self.tell_bars(bars, interval);
+        self.step_bar(bar.close_time(interval), *id, bar);
         let done = self.is_quiet() && self.journal.waiting() < DECISIONS_A_COMMIT;
-        if done {
-            self.told = 0;
-        }
+        self.told = usize::from(!done);
         done
     }
 
@@ -63,16 +63,6 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
         Ok(())
     }
 
-    /// The cheap way through both phases when nothing can trade; false when something might.
-    #[inline]
-    fn pass_phases(&mut self, bars: &[(InstrumentId, Bar)], interval: Millis) -> bool {
-        if let [(id, bar)] = bars {
-            return self.venue.quiet(Phase::Open, *id, bar, interval)
-                && self.venue.quiet(Phase::Range, *id, bar, interval);
-        }
-        false
-    }
-
     async fn trade_phases(
         &mut self,
         bars: &[(InstrumentId, Bar)],
@@ -89,7 +79,6 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
     }
 
     /// Tells the engine bars until something waits to be done; returns how many were told.
-    #[inline]
     fn tell_bars(&mut self, bars: &[(InstrumentId, Bar)], interval: Millis) -> usize {
         for (index, (instrument, bar)) in bars.iter().enumerate() {
             self.step_bar(bar.close_time(interval), *instrument, bar);
@@ -109,14 +98,17 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
         bar: &Bar,
         interval: Millis,
     ) -> Result<(), DriverError> {
-        let plan = match phase {
+        let mut plan = match phase {
             Phase::Open => self.venue.plan_open(id, bar, interval)?,
             Phase::Range => self.venue.plan_range(id, bar, interval)?,
         };
-        if !plan.is_empty() {
+        if !plan.is_empty() && !self.forget() {
             self.flush().await?;
         }
-        let outcome = self.venue.apply(plan).await?;
+        let outcome = match self.venue.apply_at_once(&mut plan) {
+            Some(outcome) => outcome,
+            None => self.venue.apply(plan).await?,
+        };
         for fill in outcome.fills {
             self.journal.fill_cursor = FillCursor(self.journal.fill_cursor.0 + 1);
             self.step(&Event { now: fill.at, kind: EventKind::Fill(fill) });

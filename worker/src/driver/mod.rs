@@ -68,7 +68,7 @@ pub struct Driver<L, O> {
     pub(super) journal: Journal,
     effects: Effects,
     actions: VecDeque<Action>,
-    durable: Vec<IntentId>,
+    durable: VecDeque<IntentId>,
     positions: Vec<Option<Timestamp>>,
     /// Whether the ledger is new: then what the account holds is its first deposit.
     fresh: bool,
@@ -97,7 +97,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
             journal,
             effects: Effects::new(),
             actions: VecDeque::new(),
-            durable: Vec::new(),
+            durable: VecDeque::new(),
             positions: Vec::new(),
             fresh: true,
             unsure: false,
@@ -144,6 +144,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
         }
     }
 
+    #[inline(never)]
     fn sort_effects(&mut self) {
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
@@ -154,7 +155,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
                 }
                 Effect::Persist(record) => {
                     if let Record::Intent(intent) = record.as_ref() {
-                        self.durable.push(intent.id);
+                        self.durable.push_back(intent.id);
                     }
                     self.observer.on_record(&self.state, &record);
                     self.journal.push_record(*record);
@@ -176,30 +177,38 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
     pub(super) async fn act(&mut self) -> Result<(), DriverError> {
         loop {
             if !self.durable.is_empty() {
-                self.flush().await?;
-                let durable = std::mem::take(&mut self.durable);
+                if !self.forget() {
+                    self.flush().await?;
+                }
+                // Intents that the news or these steps make wait for a commit of their own.
+                let committed = self.durable.len();
                 self.hear();
                 let now = self.state.now();
-                for intent in durable {
-                    self.step(&Event { now, kind: EventKind::Durable { intent } });
+                for _ in 0..committed {
+                    if let Some(intent) = self.durable.pop_front() {
+                        self.step(&Event { now, kind: EventKind::Durable { intent } });
+                    }
                 }
                 continue;
             }
             match self.actions.pop_front() {
-                Some(Action::Send(request)) => self.send(&request).await,
+                Some(Action::Send(request)) => {
+                    let now = self.state.now();
+                    let outcome = match self.venue.place_at_once(&request, now) {
+                        Some(outcome) => outcome,
+                        None => self.venue.place(&request, now).await,
+                    };
+                    self.tell(request.client_order_id, outcome.into());
+                }
                 Some(Action::Cancel(id)) => {
-                    self.flush().await?;
+                    if !self.forget() {
+                        self.flush().await?;
+                    }
                     self.cancel(id).await?;
                 }
                 None => return Ok(()),
             }
         }
-    }
-
-    async fn send(&mut self, request: &OrderRequest) {
-        let now = self.state.now();
-        let outcome = self.venue.place(request, now).await;
-        self.tell(request.client_order_id, outcome.into());
     }
 
     async fn cancel(&mut self, id: ClientOrderId) -> Result<(), DriverError> {
@@ -296,12 +305,21 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
 
     /// Makes everything pending durable, with the engine's checkpoint.
     pub async fn flush(&mut self) -> Result<(), DriverError> {
-        if let Some(ledger) = &mut self.ledger {
-            self.journal.commit(ledger, &self.state).await.map_err(DriverError::from)
-        } else {
-            self.journal.clear();
-            Ok(())
+        if self.forget() {
+            return Ok(());
         }
+        match &mut self.ledger {
+            Some(ledger) => self.journal.commit(ledger, &self.state).await.map_err(DriverError::from),
+            None => Ok(()),
+        }
+    }
+
+    /// Without a ledger there is nothing to wait for: forgets what is pending and is true. Else does nothing.
+    pub(super) fn forget(&mut self) -> bool {
+        if self.ledger.is_none() {
+            self.journal.clear();
+        }
+        self.ledger.is_none()
     }
 
     /// Ends it: everything pending is durable and the files are closed.

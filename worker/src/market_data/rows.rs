@@ -20,7 +20,7 @@ use super::error::MarketDataError;
 pub const ROW_BYTES: usize = 48;
 
 /// Rows read at once: large enough that reading costs little, small enough for the processor's cache.
-const BUFFER_ROWS: usize = 2048;
+const BLOCK_ROWS: usize = 1024;
 /// Ticks up to which a float (rounded once itself, then multiplied) is certain to be nearest to its own decimal.
 const MAX_TICKS: i64 = 1 << 50;
 /// 2^52, above which a float has no fraction.
@@ -30,16 +30,21 @@ const SHIFT_MASK: u64 = (1 << 52) - 1;
 /// A relative difference from the tick that is no longer a float's error.
 const OFF_TICK: f64 = 1e-9;
 
-/// The bars of one instrument from binary rows. Allocates nothing a row. After an error it is at its end.
+/// The bars of one instrument from binary rows, read and checked in blocks. Allocates nothing a row. After an error it
+/// is at its end.
 #[derive(Debug)]
 pub struct RowsReader<R> {
     read: R,
     path: PathBuf,
     rules: InstrumentRules,
     scales: Scales,
-    buffer: Box<[[u8; ROW_BYTES]]>,
+    bytes: Box<[[u8; ROW_BYTES]]>,
+    /// The present block, and how many of it were given out.
+    bars: Vec<Bar>,
     at: usize,
-    filled: usize,
+    /// What is wrong with the row after the block.
+    refused: Option<MarketDataError>,
+    /// Rows before the block.
     row: u64,
     previous: Option<(Timestamp, Price)>,
     off_tick: u64,
@@ -82,16 +87,17 @@ impl RowsReader<File> {
 impl<R: Read> RowsReader<R> {
     /// Rows from anywhere; `path` names them in messages. `read` needs no buffer of its own.
     pub fn new(read: R, path: &Path, rules: &InstrumentRules) -> Self {
-        let buffer = vec![[0; ROW_BYTES]; BUFFER_ROWS].into_boxed_slice();
+        let bytes = vec![[0; ROW_BYTES]; BLOCK_ROWS].into_boxed_slice();
         let (scales, rules, path) = (Scales::of(rules), rules.clone(), path.to_owned());
         Self {
             read,
             path,
             rules,
             scales,
-            buffer,
+            bytes,
+            bars: Vec::with_capacity(BLOCK_ROWS),
             at: 0,
-            filled: 0,
+            refused: None,
             row: 0,
             previous: None,
             off_tick: 0,
@@ -99,19 +105,45 @@ impl<R: Read> RowsReader<R> {
         }
     }
 
-    /// Prices (up to four a bar) that were rounded to the tick.
+    /// Prices (up to four a bar) of the rows read so far that were rounded to the tick.
     pub fn off_tick(&self) -> u64 {
         self.off_tick
     }
 
     /// Bars given out.
     pub fn bars(&self) -> u64 {
-        self.row
+        self.row + self.at as u64
     }
 
-    /// Reads the next rows; false at the end.
-    fn fill(&mut self) -> Result<bool, MarketDataError> {
-        let bytes = self.buffer.as_flattened_mut();
+    /// Reads the next block; false at the end.
+    fn next_block(&mut self) -> Result<bool, MarketDataError> {
+        self.row = self.bars();
+        self.at = 0;
+        self.bars.clear();
+        if let Some(error) = self.refused.take() {
+            return Err(error);
+        }
+        let filled = self.fill()?;
+        for bytes in self.bytes.get(..filled).unwrap_or_default() {
+            let Some(row) = Row::decode(bytes) else { break };
+            let sound = self.scales.bar(&row, &mut self.off_tick);
+            let sound = sound.filter(|bar| self.previous.is_none_or(|previous| may_follow(bar, previous)));
+            let Some(bar) = sound else {
+                self.refused = Some(self.refuse(&row));
+                break;
+            };
+            self.previous = Some((bar.open_time, bar.close));
+            self.bars.push(bar);
+        }
+        match self.refused.take_if(|_| self.bars.is_empty()) {
+            Some(error) => Err(error),
+            None => Ok(filled > 0),
+        }
+    }
+
+    /// Fills the buffer as far as the rows go; how many there are.
+    fn fill(&mut self) -> Result<usize, MarketDataError> {
+        let bytes = self.bytes.as_flattened_mut();
         let mut filled = 0;
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match self.read.read(rest) {
@@ -123,36 +155,17 @@ impl<R: Read> RowsReader<R> {
                 }
             }
         }
-        (self.at, self.filled) = (0, filled / ROW_BYTES);
         if filled % ROW_BYTES != 0 {
             let bytes = self.row * 48 + u64::try_from(filled).unwrap_or(u64::MAX);
             return Err(MarketDataError::RowsSize { path: self.path.clone(), bytes });
         }
-        Ok(self.filled > 0)
-    }
-
-    #[inline]
-    fn read_bar(&mut self) -> Result<Option<Bar>, MarketDataError> {
-        if self.at == self.filled && !self.fill()? {
-            return Ok(None);
-        }
-        let Some(row) = self.buffer.get(self.at).and_then(Row::decode) else { return Ok(None) };
-        let sound = self.scales.bar(&row, &mut self.off_tick);
-        match sound.filter(|bar| self.previous.is_none_or(|previous| may_follow(bar, previous))) {
-            Some(bar) => {
-                self.at += 1;
-                self.row += 1;
-                self.previous = Some((bar.open_time, bar.close));
-                Ok(Some(bar))
-            }
-            None => Err(self.refuse(&row)),
-        }
+        Ok(filled / ROW_BYTES)
     }
 
     #[cold]
     fn refuse(&self, row: &Row) -> MarketDataError {
         let reason = Box::new(self.reason(row));
-        MarketDataError::Row { path: self.path.clone(), row: self.row, reason }
+        MarketDataError::Row { path: self.path.clone(), row: self.row + self.bars.len() as u64, reason }
     }
 
     fn reason(&self, row: &Row) -> BadBar {
@@ -256,12 +269,22 @@ impl<R: Read> Iterator for RowsReader<R> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
+        loop {
+            if let Some(bar) = self.bars.get(self.at) {
+                self.at += 1;
+                return Some(Ok(*bar));
+            }
+            if self.done {
+                return None;
+            }
+            match self.next_block() {
+                Ok(more) => self.done = !more,
+                Err(error) => {
+                    self.done = true;
+                    return Some(Err(error));
+                }
+            }
         }
-        let result = self.read_bar();
-        self.done = !matches!(result, Ok(Some(_)));
-        result.transpose()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 use tradewind_core::money::Cash;
-use tradewind_core::time::{Millis, Timestamp};
+use tradewind_core::time::{DAY_MS, Millis, Timestamp};
 
 use super::ratios::{cagr, change, ratio, rounded, sharpe, sortino};
 
@@ -60,7 +60,8 @@ pub struct EquityTracker {
     end: Timestamp,
     initial: Cash,
     last: Cash,
-    day: i64,
+    /// End of the current UTC day: a later sample begins another one.
+    day_end: Timestamp,
     /// Equity at the end of each day that is over.
     days: Vec<Cash>,
     peak: Cash,
@@ -85,7 +86,7 @@ impl EquityTracker {
             end: start,
             initial,
             last: initial,
-            day: start.day(),
+            day_end: end_of(start.day()),
             days: Vec::new(),
             peak: initial,
             peak_at: start,
@@ -98,10 +99,8 @@ impl EquityTracker {
     /// Equity at a time.
     #[inline]
     pub fn push(&mut self, at: Timestamp, equity: Cash) {
-        let day = at.plus(Millis(-1)).day();
-        if day > self.day {
-            self.days.extend((self.day..day).map(|_| self.last));
-            self.day = day;
+        if at > self.day_end {
+            self.end_days(at);
         }
         self.end = self.end.max(at);
         self.last = equity;
@@ -111,6 +110,16 @@ impl EquityTracker {
             (self.trough, self.trough_at) = (equity, at);
         } else if equity < self.trough {
             (self.trough, self.trough_at) = (equity, at);
+        }
+    }
+
+    /// Every day before that of `at` is over and ended as it stands.
+    #[cold]
+    fn end_days(&mut self, at: Timestamp) {
+        let end = end_of(at.plus(Millis(-1)).day());
+        while self.day_end < end {
+            self.days.push(self.last);
+            self.day_end = self.day_end.plus(Millis(DAY_MS));
         }
     }
 
@@ -164,6 +173,11 @@ impl EquityTracker {
     }
 }
 
+/// When that UTC day ends.
+fn end_of(day: i64) -> Timestamp {
+    Timestamp(day.saturating_add(1).saturating_mul(DAY_MS))
+}
+
 /// RFC 3339 in UTC; a time out of the calendar as its milliseconds.
 pub(super) fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
@@ -182,7 +196,6 @@ fn as_rfc3339_or_null<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> R
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tradewind_core::time::DAY_MS;
 
     use super::*;
 

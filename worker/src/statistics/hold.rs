@@ -29,16 +29,25 @@ struct Share {
 #[derive(Debug, Clone, Copy)]
 struct Bought {
     per_price_unit: i128,
+    /// The same where it fits: nearly always it does, and a product of two such numbers is one instruction.
+    narrow: Option<i64>,
     rest: i128,
 }
 
 impl Bought {
+    /// `price` is above zero.
+    #[cold]
+    fn new(value: Cash, price: i64) -> Self {
+        let price = i128::from(price);
+        let per_price_unit = value.0 / price;
+        Self { per_price_unit, narrow: i64::try_from(per_price_unit).ok(), rest: value.0 % price }
+    }
+
     #[inline]
-    fn at(self, price: i128) -> Result<Cash, MoneyError> {
-        // Nearly always both fit in 64 bits, whose product is one instruction.
-        let product = match i64::try_from(self.per_price_unit) {
-            Ok(narrow) => Some(i128::from(narrow) * price),
-            Err(_) => self.per_price_unit.checked_mul(price),
+    fn at(self, price: i64) -> Result<Cash, MoneyError> {
+        let product = match self.narrow {
+            Some(narrow) => Some(i128::from(narrow) * i128::from(price)),
+            None => self.per_price_unit.checked_mul(i128::from(price)),
         };
         let value = product.and_then(|value| value.checked_add(self.rest));
         value.map(Cash).ok_or(MoneyError::Overflow { what: "buy and hold" })
@@ -78,12 +87,11 @@ impl HoldTracker {
             self.equity.push(self.at, self.total);
             self.at = at;
         }
-        let price = i128::from(close.0);
-        let bought = *share.bought.get_or_insert_with(|| Bought {
-            per_price_unit: share.value.0 / price,
-            rest: share.value.0 % price,
-        });
-        let value = bought.at(price)?;
+        let bought = match share.bought {
+            Some(bought) => bought,
+            None => *share.bought.insert(Bought::new(share.value, close.0)),
+        };
+        let value = bought.at(close.0)?;
         self.total = self.total.checked_sub(share.value)?.checked_add(value)?;
         share.value = value;
         Ok(())

@@ -50,12 +50,11 @@ impl Execution {
         fee_price: Option<Cash>,
     ) -> Result<Self, StatisticsError> {
         const ONE: i128 = 1_000_000_000_000_000_000;
-        let one_base = rules.quantity_of_base(Cash(ONE))?;
         let (asset, amount) = (&fill.fee.asset, fill.fee.amount);
         let fee = if asset == fill.symbol.quote() {
             ExecutionFee::Quote(amount)
         } else if asset == fill.symbol.base() {
-            let price = rules.notional(fill.price, one_base)?;
+            let price = rules.notional(fill.price, rules.quantity_of_base(Cash(ONE))?)?;
             ExecutionFee::Base { amount, value: amount.mul_div(price.0, ONE, Rounding::Up)? }
         } else {
             let missing =

@@ -8,27 +8,40 @@ use crate::instrument::{Bar, InstrumentId};
 use crate::limits::{Breaker, BreakerScope};
 use crate::money::{Cash, Price};
 use crate::order::Purpose;
+use crate::portfolio::Mark;
 use crate::time::{DAY_MS, Timestamp};
 
 use super::fault;
-use super::state::{Slot, State};
+use super::state::{Instrument, Slot, State};
 
 impl State {
     pub(super) fn on_bar(&mut self, id: InstrumentId, bar: &Bar, effects: &mut Effects) {
-        let Some(missing) = self.advance_feed(id, bar) else { return };
-        self.close_day(bar.open_time, effects);
-        // A bar's low is one mark: it moves equity, guards and breakers before the close does.
-        if self.is_held(id) {
+        let Some(instrument) = self.instruments.get_mut(id.index()) else { return };
+        let Some(missing) = instrument.advance(bar) else { return };
+        let (held, watchers) = (instrument.held, instrument.watchers.len());
+        let mut watcher = instrument.watchers.first().copied();
+        if !held {
+            instrument.mark = bar.close;
+        }
+        if !self.day.is_some_and(|day| is_on(day, bar.open_time)) {
+            self.close_day(bar.open_time, effects);
+        }
+        if held && !self.revalue_calmly(id, bar) {
+            // A bar's low is one mark: it moves equity, guards and breakers before the close does.
             self.apply_mark(id, bar.low, effects);
+            self.apply_mark(id, bar.close, effects);
         }
-        self.apply_mark(id, bar.close, effects);
-        let watchers = self.instruments.get(id.index()).map_or(0, |i| i.watchers.len());
-        for index in 0..watchers {
-            let watcher = self.instruments.get(id.index()).and_then(|i| i.watchers.get(index)).copied();
-            if let Some((strategy, slot)) = watcher {
-                self.on_slot_bar(strategy, slot, bar, missing, effects);
-            }
+        let mut index = 0;
+        while let Some((strategy, slot)) = watcher {
+            self.on_slot_bar(strategy, slot, bar, missing, effects);
+            index += 1;
+            watcher = if index < watchers { self.watcher(id, index) } else { None };
         }
+    }
+
+    #[inline]
+    fn watcher(&self, id: InstrumentId, index: usize) -> Option<(usize, usize)> {
+        self.instruments.get(id.index())?.watchers.get(index).copied()
     }
 
     pub(super) fn on_warm_up(&mut self, id: InstrumentId, bar: &Bar) {
@@ -58,20 +71,30 @@ impl State {
         }
     }
 
-    /// Bars missing before this one; nothing for a bar already taken in.
-    fn advance_feed(&mut self, id: InstrumentId, bar: &Bar) -> Option<u32> {
-        let instrument = self.instruments.get_mut(id.index())?;
-        if instrument.last_bar.is_some_and(|last| bar.open_time <= last) {
-            return None;
+    /// Nearly every bar: takes low and close as marks if nothing comes of either, and is true. Else does nothing.
+    fn revalue_calmly(&mut self, id: InstrumentId, bar: &Bar) -> bool {
+        let account = self.account_equity();
+        let Some(instrument) = self.instruments.get_mut(id.index()) else { return false };
+        let &[(strategy, slot)] = instrument.watchers.as_slice() else { return false };
+        let Some(owner) = self.strategies.get_mut(strategy) else { return false };
+        let equity = owner.equity();
+        let Some(held) = owner.slots.get_mut(slot) else { return false };
+        if held.position.base.0 <= 0 || lacks_guard(held, bar.low) {
+            return false;
         }
-        let missing = missing_bars(instrument.last_bar, bar, instrument.interval.0);
-        instrument.last_bar = Some(bar.open_time);
-        Some(missing)
-    }
-
-    #[inline]
-    fn is_held(&self, id: InstrumentId) -> bool {
-        self.instruments.get(id.index()).is_some_and(|i| i.held)
+        let value = |price| held.position.value(&instrument.rules, price);
+        let (Ok(low), Ok(close)) = (value(bar.low), value(bar.close)) else { return false };
+        let (fall, change) = (low.saturating_sub(held.value), close.saturating_sub(held.value));
+        let stays_calm =
+            |mark: &Mark, now: Cash| mark.is_calm(now.saturating_add(fall), now.saturating_add(change));
+        if !stays_calm(&owner.mark, equity) || !stays_calm(&self.account_mark, account) {
+            return false;
+        }
+        instrument.mark = bar.close;
+        held.value = close;
+        owner.value = owner.value.saturating_add(change);
+        self.account_value = self.account_value.saturating_add(change);
+        true
     }
 
     /// Values every position in the instrument at the new price, then looks at breakers and guards.
@@ -86,8 +109,7 @@ impl State {
 
     fn revalue_held(&mut self, id: InstrumentId, price: Price, effects: &mut Effects) {
         let Some(instrument) = self.instruments.get(id.index()) else { return };
-        let mut tripped: Vec<(usize, SmolStr)> = Vec::new();
-        let mut unguarded = false;
+        let (mut calm, mut unguarded) = (true, false);
         for &(strategy, slot) in &instrument.watchers {
             let Some(owner) = self.strategies.get_mut(strategy) else { continue };
             let Some(held) = owner.slots.get_mut(slot).filter(|s| s.position.base != Cash::ZERO) else {
@@ -95,26 +117,34 @@ impl State {
             };
             match held.position.value(&instrument.rules, price) {
                 Ok(value) => {
-                    let change = value.0.saturating_sub(held.value.0);
+                    let change = value.saturating_sub(held.value);
                     held.value = value;
-                    owner.value = Cash(owner.value.0.saturating_add(change));
-                    self.account_value = Cash(self.account_value.0.saturating_add(change));
+                    owner.value = owner.value.saturating_add(change);
+                    self.account_value = self.account_value.saturating_add(change);
                 }
                 Err(error) => fault(effects, "valuing a position", &error),
             }
             unguarded |= lacks_guard(held, price);
             let equity = owner.equity();
-            let mut names = Vec::new();
-            owner.mark.observe(equity, self.now, own_breakers(&owner.config.breakers), &mut names);
-            tripped.extend(names.into_iter().map(|name| (strategy, name)));
+            calm &= owner.mark.is_calm(equity, equity);
         }
-        for (strategy, name) in tripped {
-            self.trip(Some(strategy), &name, effects);
+        if !calm {
+            self.observe_holders(id, effects);
         }
         if unguarded {
             self.sell_unguarded(id, price, effects);
         }
         self.observe_account(effects);
+    }
+
+    fn observe_holders(&mut self, id: InstrumentId, effects: &mut Effects) {
+        let mut index = 0;
+        while let Some((strategy, slot)) = self.watcher(id, index) {
+            if self.slot(strategy, slot).is_some_and(|held| held.position.base != Cash::ZERO) {
+                self.observe_strategy(strategy, effects);
+            }
+            index += 1;
+        }
     }
 
     /// Brings the cached worth of one position up to its mark.
@@ -124,10 +154,10 @@ impl State {
         let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
         match held.position.value(&instrument.rules, instrument.mark) {
             Ok(value) => {
-                let change = value.0.saturating_sub(held.value.0);
+                let change = value.saturating_sub(held.value);
                 held.value = value;
-                owner.value = Cash(owner.value.0.saturating_add(change));
-                self.account_value = Cash(self.account_value.0.saturating_add(change));
+                owner.value = owner.value.saturating_add(change);
+                self.account_value = self.account_value.saturating_add(change);
             }
             Err(error) => fault(effects, "valuing a position", &error),
         }
@@ -196,6 +226,25 @@ impl State {
             effects.push(Effect::Report(Report::Equity(point)));
         }
     }
+}
+
+impl Instrument {
+    /// Bars missing before this one; nothing for a bar already taken in.
+    #[inline]
+    fn advance(&mut self, bar: &Bar) -> Option<u32> {
+        if self.last_bar.is_some_and(|last| bar.open_time <= last) {
+            return None;
+        }
+        let missing = missing_bars(self.last_bar, bar, self.interval.0);
+        self.last_bar = Some(bar.open_time);
+        Some(missing)
+    }
+}
+
+/// Whether that is a time of the day; spares the division that tells which day it is.
+#[inline]
+fn is_on(day: i64, at: Timestamp) -> bool {
+    (0..DAY_MS).contains(&at.0.saturating_sub(day.saturating_mul(DAY_MS)))
 }
 
 /// Whether part of the position must be sold at that price and no order of ours will.

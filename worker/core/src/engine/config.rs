@@ -24,6 +24,7 @@ pub struct InstrumentSpec {
 impl State {
     pub(super) fn on_config_change(&mut self, config: &Config, effects: &mut Effects) {
         self.account = config.account.clone();
+        self.account_mark.ask_breakers_again();
         for strategy in &mut self.strategies {
             strategy.present = config.strategies.iter().any(|wanted| wanted.uid == strategy.config.uid);
         }
@@ -79,6 +80,7 @@ impl State {
                 || strategy.config.bar != wanted.bar
                 || quarantine(&strategy.config) != quarantine(wanted);
             strategy.config = wanted.clone();
+            strategy.mark.ask_breakers_again();
             strategy.present = true;
             strategy.deletion_applied = false;
             if fresh_signal {

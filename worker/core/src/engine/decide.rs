@@ -37,7 +37,7 @@ impl State {
         let id = u32::try_from(strategy).unwrap_or(NOBODY);
         let evaluation =
             self.probe.watch(id, || held.signal.update(bar.close.to_f64(instrument.rules.price_scale)));
-        if evaluation.signal != Ok(None) || owner.config.desired_state == DesiredState::Stopped {
+        if !matches!(evaluation.signal, Ok(None)) || owner.config.desired_state == DesiredState::Stopped {
             let closed = Closed { bar: *bar, missing, skipped: missing };
             return self.conclude(strategy, slot, &closed, &evaluation, effects);
         }

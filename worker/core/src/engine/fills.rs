@@ -83,8 +83,9 @@ impl State {
         };
         owner.cash = owner.cash.checked_add(received)?.checked_sub(parts.quote)?;
         let id = held.instrument;
+        let traded = instrument.rules.base_amount(fill.quantity)?;
         self.note_held(id);
-        self.post_fill(Book::Strategy(strategy), fill, received, parts)
+        self.post_fill(Book::Strategy(strategy), fill, (traded, received), parts)
     }
 
     fn note_held(&mut self, id: InstrumentId) {
@@ -107,7 +108,8 @@ impl State {
             Side::Buy => notional.checked_neg()?,
             Side::Sell => notional,
         };
-        self.post_fill(Book::Unallocated, fill, received, parts)
+        let traded = instrument.rules.base_amount(fill.quantity)?;
+        self.post_fill(Book::Unallocated, fill, (traded, received), parts)
     }
 
     /// The double entry of a fill: base and quote change hands with the world, the fee goes to the fees.
@@ -115,11 +117,10 @@ impl State {
         &mut self,
         own: Book,
         fill: &Fill,
-        received: Cash,
+        (traded, received): (Cash, Cash),
         parts: FeeParts,
     ) -> Result<(), MoneyError> {
         let base = self.books.asset(fill.symbol.base());
-        let traded = self.base_amount(fill)?;
         let (from, to) = match fill.side {
             Side::Buy => (Book::External, own),
             Side::Sell => (own, Book::External),
@@ -152,12 +153,6 @@ impl State {
             }
             _ => Ok(FeeParts { base: Cash::ZERO, quote: amount }),
         }
-    }
-
-    fn base_amount(&self, fill: &Fill) -> Result<Cash, MoneyError> {
-        let overflow = MoneyError::Overflow { what: "a base amount" };
-        let id = self.instrument_of(&fill.symbol).ok_or(overflow.clone())?;
-        self.instruments.get(id.index()).ok_or(overflow)?.rules.base_amount(fill.quantity)
     }
 
     fn after_fill(&mut self, strategy: usize, slot: usize, id: IntentId, fill: &Fill, effects: &mut Effects) {

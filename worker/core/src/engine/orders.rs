@@ -122,7 +122,7 @@ impl State {
         let intent = order.intent.id;
         let (input, detail) = match update {
             OrderUpdate::Accepted { venue_order_id } => {
-                (OrderInput::Accept, Some(venue_order_id.to_string()))
+                (OrderInput::Accept, Some(venue_order_id.as_str().to_owned()))
             }
             OrderUpdate::Rejected { code, message } => {
                 (OrderInput::Reject, Some(format!("{code}: {message}")))

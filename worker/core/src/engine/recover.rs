@@ -219,12 +219,11 @@ impl State {
 }
 
 fn mark_of(watermark: &Watermark) -> Mark {
-    Mark {
-        reference: watermark.reference,
-        peak: watermark.peak,
-        breached_since: watermark.breached_since.clone(),
-        tripped: watermark.tripped.clone(),
-    }
+    let mut mark = Mark::starting_at(watermark.reference);
+    mark.peak = watermark.peak;
+    mark.breached_since.clone_from(&watermark.breached_since);
+    mark.tripped.clone_from(&watermark.tripped);
+    mark
 }
 
 fn watermark_of(mark: &Mark) -> Watermark {

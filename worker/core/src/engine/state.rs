@@ -6,7 +6,7 @@ use crate::decision::StrategyId;
 use crate::halt::{EntryBlock, Halt};
 use crate::instrument::{InstrumentId, InstrumentRules};
 use crate::money::{BasisPoints, Cash, Price, Quantity};
-use crate::name::{Symbol, Uid};
+use crate::name::{Asset, Symbol, Uid};
 use crate::order::{Attempt, ClientOrderId, Intent, IntentId, OrderState, Purpose, TradeId};
 use crate::portfolio::{Mark, Position};
 use crate::recovery::LedgerIdentity;
@@ -166,8 +166,9 @@ impl Order {
 }
 
 impl Strategy {
+    #[inline]
     pub(super) fn equity(&self) -> Cash {
-        Cash(self.cash.0.saturating_add(self.value.0))
+        self.cash.saturating_add(self.value)
     }
 }
 
@@ -207,13 +208,17 @@ impl State {
         }
     }
 
+    #[inline]
     pub(super) fn account_equity(&self) -> Cash {
-        Cash(self.account_cash.0.saturating_add(self.account_value.0).saturating_add(self.other_worth().0))
+        let quote = self.account_cash.saturating_add(self.account_value);
+        match &self.fees().paid_in {
+            FeeAsset::Other { asset, price } => quote.saturating_add(self.worth_of_other(asset, *price)),
+            FeeAsset::Quote | FeeAsset::Received => quote,
+        }
     }
 
     /// Worth of the third asset fees are paid in, at its configured price.
-    fn other_worth(&self) -> Cash {
-        let FeeAsset::Other { asset, price } = &self.fees().paid_in else { return Cash::ZERO };
+    fn worth_of_other(&self, asset: &Asset, price: Cash) -> Cash {
         let held =
             self.books.holdings().find(|(held, _)| *held == asset).map_or(Cash::ZERO, |(_, amount)| amount);
         held.mul_div(price.0, 10_i128.pow(18), crate::money::Rounding::Down).unwrap_or_default()

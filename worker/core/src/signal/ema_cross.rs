@@ -40,34 +40,38 @@ impl EmaCross {
     pub(super) fn update(&mut self, close: f64) -> Evaluation {
         let seen = self.bars;
         self.bars = self.bars.saturating_add(1);
-        let (bars, needed) = (self.bars, self.slow_period.saturating_add(1));
-        let warming = || Err(Denial::WarmingUp { bars, needed });
         let Some(streams) = &mut self.streams else {
             self.streams = Streams::open(self.fast_period, self.slow_period, close);
-            return Evaluation { signal: warming(), readings: Readings::default() };
+            return self.warming_up(Readings::default());
         };
         let before = streams.lead;
-        let Some(readings) = streams.advance(close, self.slow_period) else {
-            return Evaluation { signal: warming(), readings: Readings::default() };
+        let Some((fast, slow, mean_move)) = streams.advance(close, self.slow_period) else {
+            return self.warming_up(Readings::default());
         };
         if seen < self.slow_period {
-            return Evaluation { signal: warming(), readings };
+            return self.warming_up(Readings([fast, slow, mean_move]));
         }
         let side = if before <= 0.0 && streams.lead > 0.0 {
             Side::Buy
         } else if before >= 0.0 && streams.lead < 0.0 {
             Side::Sell
         } else {
-            return Evaluation { signal: Ok(None), readings };
+            return Evaluation { signal: Ok(None), readings: Readings([fast, slow, mean_move]) };
         };
-        let [_, slow, mean_move] = readings.0;
         let beyond = if side == Side::Buy { close - slow } else { slow - close }.max(0.0);
         let signal = Signal { side, confidence: confidence(beyond / (beyond + mean_move)) };
-        Evaluation { signal: Ok(Some(signal)), readings }
+        Evaluation { signal: Ok(Some(signal)), readings: Readings([fast, slow, mean_move]) }
+    }
+
+    #[cold]
+    fn warming_up(&self, readings: Readings) -> Evaluation {
+        let (bars, needed) = (self.bars, self.slow_period.saturating_add(1));
+        Evaluation { signal: Err(Denial::WarmingUp { bars, needed }), readings }
     }
 }
 
 impl Streams {
+    #[cold]
     fn open(fast_period: u32, slow_period: u32, close: f64) -> Option<Self> {
         Some(Self {
             fast: seeded(fast_period, close)?,
@@ -78,9 +82,10 @@ impl Streams {
         })
     }
 
-    /// None when the close is no finite number: the average keeps its state and the bar has no signal.
+    /// The fast average, the slow one and the mean move. None when the close is no finite number: the average keeps its
+    /// state and the bar has no signal.
     #[inline]
-    fn advance(&mut self, close: f64, slow_period: u32) -> Option<Readings> {
+    fn advance(&mut self, close: f64, slow_period: u32) -> Option<(f64, f64, f64)> {
         let fast = self.fast.update(close).ok()?;
         let slow = self.slow.update(close).ok()?;
         let moved = (close - self.close).abs();
@@ -92,11 +97,12 @@ impl Streams {
         };
         self.close = close;
         self.lead = fast - slow;
-        Some(Readings([fast, slow, mean_move]))
+        Some((fast, slow, mean_move))
     }
 }
 
 /// An average whose past is that value and nothing else.
+#[cold]
 fn seeded(period: u32, value: f64) -> Option<EmaStream> {
     let length = i32::try_from(period).ok()?;
     let history = vec![value; usize::try_from(period).ok()?];

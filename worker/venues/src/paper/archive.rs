@@ -1,6 +1,5 @@
 //! What the book no longer holds: ended orders and past trades, in memory or in the store.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use tradewind_core::money::Cash;
@@ -8,6 +7,7 @@ use tradewind_core::name::Asset;
 use tradewind_core::order::ClientOrderId;
 
 use super::book::Book;
+use super::ids::IdMap;
 use super::order::{Change, Order, Trade};
 use super::store::{Store, StoreError};
 
@@ -20,13 +20,30 @@ pub(crate) enum Archive {
     Sqlite(Box<Store>, Box<Book>),
 }
 
-/// The past, in memory.
+/// The past, in memory: all that is asked of it is answered at once.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    ended: HashMap<ClientOrderId, usize>,
+    /// Where in `orders`.
+    ended: IdMap<usize>,
     orders: Vec<Order>,
     /// Trade number n is at n - 1.
     trades: Vec<Trade>,
+}
+
+impl Memory {
+    /// Keeps what ended and traded.
+    pub(crate) fn keep(&mut self, change: &Change) {
+        for order in change.orders.iter().filter(|order| order.state.is_terminal()) {
+            self.ended.insert(order.client_order_id, self.orders.len());
+            self.orders.push(*order);
+        }
+        self.trades.extend_from_slice(&change.trades);
+    }
+
+    /// Whether an order of that id has ended.
+    pub(crate) fn knows(&self, id: ClientOrderId) -> bool {
+        self.ended.contains_key(&id)
+    }
 }
 
 impl Archive {
@@ -56,11 +73,7 @@ impl Archive {
     pub(crate) async fn write(&mut self, book: &Book, change: &Change) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => {
-                for order in change.orders.iter().filter(|order| order.state.is_terminal()) {
-                    memory.ended.insert(order.client_order_id, memory.orders.len());
-                    memory.orders.push(*order);
-                }
-                memory.trades.extend_from_slice(&change.trades);
+                memory.keep(change);
                 Ok(())
             }
             Self::Sqlite(store, _) => store.write(book, change).await,
@@ -78,7 +91,7 @@ impl Archive {
     /// Whether an order of that id has ended (with a store: was ever accepted).
     pub(crate) async fn knows(&mut self, id: ClientOrderId) -> Result<bool, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.ended.contains_key(&id)),
+            Self::Memory(memory) => Ok(memory.knows(id)),
             Self::Sqlite(store, _) => store.knows(id).await,
         }
     }

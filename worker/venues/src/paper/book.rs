@@ -4,9 +4,9 @@
 //! caller can make the change durable in between. It has no I/O, no clock and no randomness, and it never panics.
 //! Ended orders and past trades are not kept here, so that its size does not grow with history.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::SmolStr;
 use tradewind_core::config::PaperConfig;
 use tradewind_core::instrument::{Bar, InstrumentId, InstrumentRules};
 use tradewind_core::money::{Cash, MoneyError, Price, Quantity, Rounding};
@@ -14,6 +14,7 @@ use tradewind_core::name::{Asset, Symbol};
 use tradewind_core::order::{ClientOrderId, Fee, Fill, OrderKind, OrderRequest, OrderState, Side, TradeId};
 use tradewind_core::time::{Millis, Timestamp};
 
+use super::ids::{IdMap, numbered};
 use super::matching::{Market, Phase, worse_by};
 use super::order::{AssetIndex, Change, Counters, Holding, Marks, Order, Trade};
 use super::reject::Rejection;
@@ -27,8 +28,8 @@ pub struct Book {
     pub(crate) assets: Vec<Asset>,
     pub(crate) holdings: Vec<Holding>,
     pub(crate) instruments: Vec<Instrument>,
-    by_symbol: HashMap<Symbol, InstrumentId>,
-    open: HashMap<ClientOrderId, InstrumentId>,
+    by_symbol: BTreeMap<Symbol, InstrumentId>,
+    open: IdMap<InstrumentId>,
     pub(crate) counters: Counters,
 }
 
@@ -62,7 +63,7 @@ impl Book {
             holdings.push(Holding { total: *amount, reserved: Cash::ZERO });
         }
         let mut instruments = Vec::with_capacity(rules.len());
-        let mut by_symbol = HashMap::with_capacity(rules.len());
+        let mut by_symbol = BTreeMap::new();
         for rules in rules {
             let symbol = &rules.symbol;
             let id = u16::try_from(instruments.len()).map(InstrumentId);
@@ -78,7 +79,7 @@ impl Book {
         let settings = Settings::resolve(config, quote, |asset| index(&mut assets, asset))?;
         index(&mut assets, quote);
         holdings.resize(assets.len(), Holding::default());
-        let (open, counters) = (HashMap::new(), Counters::default());
+        let (open, counters) = (IdMap::default(), Counters::default());
         Ok(Self { settings, assets, holdings, instruments, by_symbol, open, counters })
     }
 
@@ -97,6 +98,18 @@ impl Book {
             instrument.marks = instrument.marks.after(phase, bar, Quantity::ZERO);
         }
         quiet
+    }
+
+    /// If the instrument has no order and the bar is a new one, notes that both its phases have passed and is true.
+    #[inline]
+    pub(crate) fn pass_idle(&mut self, instrument: InstrumentId, bar: &Bar) -> bool {
+        let Some(instrument) = self.instruments.get_mut(instrument.index()) else { return false };
+        let idle = instrument.orders.is_empty() && !instrument.marks.passed(Phase::Open, bar);
+        if idle {
+            let (open, close) = (bar.open_time, Some(bar.close));
+            instrument.marks = Marks { open, range: open, used: Quantity::ZERO, close };
+        }
+        idle
     }
 
     /// Takes over that bars up to `last_bar` were matched and closed at `close`, where the book knows of none later.
@@ -346,7 +359,7 @@ impl Book {
     pub(crate) fn fill(&self, trade: &Trade) -> Option<Fill> {
         let instrument = self.instrument(trade.instrument)?;
         Some(Fill {
-            trade_id: TradeId(format_smolstr!("P{}", trade.number)),
+            trade_id: TradeId(numbered("P", trade.number)),
             client_order_id: trade.client_order_id,
             symbol: instrument.rules.symbol.clone(),
             side: trade.side,
@@ -432,7 +445,7 @@ impl Marks {
 
 /// The venue's id of an order.
 pub(crate) fn venue_order_id(number: u64) -> SmolStr {
-    format_smolstr!("PO{number}")
+    numbered("PO", number)
 }
 
 fn index(assets: &mut Vec<Asset>, asset: &Asset) -> AssetIndex {

@@ -143,9 +143,13 @@ pub(crate) fn worse_by(
         Side::Buy => (1, Rounding::Up),
         Side::Sell => (-1, Rounding::Down),
     };
-    let factor = i128::from(BPS_ONE) + sign * i128::from(slippage.0);
-    let units = mul_div(i128::from(price.0), factor, i128::from(BPS_ONE), rounding)?;
-    let units = i64::try_from(units).map_err(|_| MoneyError::Overflow { what: "a price with slippage" })?;
+    let mut units = price.0;
+    if slippage.0 != 0 {
+        let factor = i128::from(BPS_ONE) + sign * i128::from(slippage.0);
+        let slipped = mul_div(i128::from(price.0), factor, i128::from(BPS_ONE), rounding)?;
+        let overflow = |_| MoneyError::Overflow { what: "a price with slippage" };
+        units = i64::try_from(slipped).map_err(overflow)?;
+    }
     Ok(rules.round_tick(Price(units), rounding).max(rules.tick))
 }
 

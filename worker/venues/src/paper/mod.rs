@@ -7,6 +7,7 @@
 
 mod archive;
 mod book;
+mod ids;
 pub mod matching;
 mod order;
 mod plan;
@@ -141,6 +142,21 @@ impl PaperVenue {
         quiet
     }
 
+    /// The cheap way through both phases of a bar; if it is false, each phase must be gone through by itself.
+    #[inline]
+    pub fn quiet_bar(&mut self, instrument: InstrumentId, bar: &Bar, interval: Millis) -> bool {
+        if !self.in_doubt && self.book.pass_idle(instrument, bar) {
+            self.clock = self.clock.max(Some(bar.open_time));
+            return true;
+        }
+        self.quiet_phases(instrument, bar, interval)
+    }
+
+    fn quiet_phases(&mut self, instrument: InstrumentId, bar: &Bar, interval: Millis) -> bool {
+        self.quiet(Phase::Open, instrument, bar, interval)
+            && self.quiet(Phase::Range, instrument, bar, interval)
+    }
+
     /// Tells a re-opened venue where the feed stands: the open time of the last bar that was processed, and its close.
     /// Bars in which nothing happened are not stored, so without this the last close may be an old one. A bar older
     /// than what the book knows changes nothing.
@@ -174,7 +190,10 @@ impl PaperVenue {
 
     /// Makes a plan so, also one without fills. After an error of the store nobody knows whether it did: look the
     /// orders up and read the fills since the last cursor, as after a restart.
-    pub async fn apply(&mut self, plan: Plan) -> Result<PhaseOutcome, PaperError> {
+    pub async fn apply(&mut self, mut plan: Plan) -> Result<PhaseOutcome, PaperError> {
+        if let Some(outcome) = self.apply_at_once(&mut plan) {
+            return Ok(outcome);
+        }
         self.settle_doubt().await?;
         let (planned, actual) = (plan.from_version, self.book.version());
         if planned != actual {
@@ -186,6 +205,24 @@ impl PaperVenue {
             Some(change) => self.commit(&change).await?,
         }
         Ok(plan.outcome)
+    }
+
+    /// As [`Self::apply`] where there is no store to wait for: what came of the plan. None, and nothing done, with a store
+    /// or when the plan no longer fits; then [`Self::apply`] must be asked.
+    pub fn apply_at_once(&mut self, plan: &mut Plan) -> Option<PhaseOutcome> {
+        let Archive::Memory(memory) = &mut self.archive else { return None };
+        if plan.from_version != self.book.version() {
+            return None;
+        }
+        self.clock = self.clock.max(Some(plan.bar.open_time));
+        match &plan.change {
+            None => self.book.pass(plan.phase, plan.instrument, &plan.bar),
+            Some(change) => {
+                memory.keep(change);
+                self.book.apply(change);
+            }
+        }
+        Some(std::mem::take(&mut plan.outcome))
     }
 
     /// Plans and applies the open of a bar.
@@ -252,6 +289,21 @@ impl PaperVenue {
         self.clock = self.clock.max(Some(now));
     }
 
+    /// As [`Venue::place`] where there is no store to wait for; none, and nothing done, with one.
+    pub fn place_at_once(&mut self, request: &OrderRequest, now: Timestamp) -> Option<PlaceOutcome> {
+        let Archive::Memory(memory) = &mut self.archive else { return None };
+        self.clock = self.clock.max(Some(now));
+        let known = memory.knows(request.client_order_id);
+        Some(match self.book.place(request, known, now) {
+            Ok(change) => {
+                memory.keep(&change);
+                self.book.apply(&change);
+                PlaceOutcome::Accepted { venue_order_id: book::venue_order_id(change.counters.orders) }
+            }
+            Err(refusal) => rejected(&refusal),
+        })
+    }
+
     async fn try_place(
         &mut self,
         request: &OrderRequest,
@@ -265,7 +317,7 @@ impl PaperVenue {
                 self.commit(&change).await?;
                 Ok(PlaceOutcome::Accepted { venue_order_id })
             }
-            Err(refusal) => Ok(PlaceOutcome::Rejected { code: refusal.code(), message: refusal.to_string() }),
+            Err(refusal) => Ok(rejected(&refusal)),
         }
     }
 
@@ -295,8 +347,15 @@ impl PaperVenue {
     }
 }
 
+fn rejected(refusal: &Rejection) -> PlaceOutcome {
+    PlaceOutcome::Rejected { code: refusal.code(), message: refusal.to_string() }
+}
+
 impl Venue for PaperVenue {
     async fn place(&mut self, request: &OrderRequest, now: Timestamp) -> PlaceOutcome {
+        if let Some(outcome) = self.place_at_once(request, now) {
+            return outcome;
+        }
         self.tell(now);
         let outcome = self.try_place(request, now).await;
         outcome.unwrap_or_else(|error| PlaceOutcome::Unknown { message: error.to_string() })

@@ -59,7 +59,7 @@ impl Book {
         let (from_version, outcome) = (self.counters.version, PhaseOutcome::default());
         let mut plan = Plan { from_version, phase, instrument: id, bar: *bar, change: None, outcome };
         let settings = &self.settings;
-        if instrument.rests(settings, phase, bar, interval) {
+        if instrument.orders.is_empty() || instrument.marks.passed(phase, bar) {
             return Some(plan);
         }
         let market = instrument.market(settings, bar, interval);
@@ -84,10 +84,9 @@ impl Book {
         }
         let marks = instrument.marks.after(phase, bar, Quantity(budget.0 - draft.budget.0));
         let counters = Counters { version: from_version.saturating_add(1), ..draft.counters };
-        let changed = |(n, (now, before)): (usize, (&Holding, &Holding))| {
-            (now != before).then_some((AssetIndex(n), *now))
-        };
-        let holdings = draft.holdings.iter().zip(&self.holdings).enumerate().filter_map(changed).collect();
+        let mut holdings = draft.holdings;
+        holdings.retain(|(asset, holding)| *holding != self.holding(*asset));
+        holdings.sort_unstable_by_key(|(asset, _)| asset.0);
         let (orders, trades) = (draft.orders, draft.trades);
         plan.outcome = PhaseOutcome {
             fills: trades.iter().filter_map(|trade| self.fill(trade)).collect(),
@@ -115,7 +114,8 @@ fn sets_off(order: &Order) -> bool {
 struct Draft<'a> {
     book: &'a Book,
     instrument: &'a Instrument,
-    holdings: Vec<Holding>,
+    /// What has changed; the book has the rest.
+    holdings: Vec<(AssetIndex, Holding)>,
     budget: Quantity,
     counters: Counters,
     orders: Vec<Order>,
@@ -125,8 +125,10 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn new(book: &'a Book, instrument: &'a Instrument, budget: Quantity) -> Self {
-        let (holdings, counters) = (book.holdings.clone(), book.counters);
-        let (orders, trades, expired) = (Vec::new(), Vec::new(), Vec::new());
+        let (holdings, counters) = (Vec::with_capacity(3), book.counters);
+        let most = instrument.orders.len();
+        let (orders, trades) = (Vec::with_capacity(most), Vec::with_capacity(most));
+        let expired = Vec::new();
         Self { book, instrument, holdings, budget, counters, orders, trades, expired }
     }
 
@@ -149,9 +151,8 @@ impl<'a> Draft<'a> {
     /// Ends the order and frees what it held back.
     fn expire(&mut self, mut order: Order) {
         let asset = self.instrument.funding(order.side);
-        if let Some(holding) = self.holdings.get_mut(asset.0) {
-            holding.reserved = Cash(holding.reserved.0.saturating_sub(order.reserved.0));
-        }
+        let held = self.holding(asset);
+        self.set(asset, Holding { reserved: held.reserved.saturating_sub(order.reserved), ..held });
         order.reserved = Cash::ZERO;
         order.state = OrderState::Expired;
         self.expired.push(order.client_order_id);
@@ -263,18 +264,15 @@ impl<'a> Draft<'a> {
         posted = posted.and_then(|()| self.hold_back(before, after));
         if posted.is_err() {
             for ((asset, _), holding) in legs.into_iter().zip(old) {
-                if let Some(slot) = self.holdings.get_mut(asset.0) {
-                    *slot = holding;
-                }
+                self.set(asset, holding);
             }
         }
         posted
     }
 
     fn add(&mut self, asset: AssetIndex, amount: Cash) -> Result<(), MoneyError> {
-        let missing = MoneyError::Overflow { what: "a balance" };
-        let holding = self.holdings.get_mut(asset.0).ok_or(missing)?;
-        holding.total = holding.total.checked_add(amount)?;
+        let holding = self.holding(asset);
+        self.set(asset, Holding { total: holding.total.checked_add(amount)?, ..holding });
         Ok(())
     }
 
@@ -285,13 +283,19 @@ impl<'a> Draft<'a> {
         let others = holding.reserved.checked_sub(before.reserved)?;
         let left = holding.total.checked_sub(others)?;
         after.reserved = self.book.reserve(self.instrument, after)?.min(left);
-        if let Some(slot) = self.holdings.get_mut(asset.0) {
-            slot.reserved = others.checked_add(after.reserved)?;
-        }
+        self.set(asset, Holding { reserved: others.checked_add(after.reserved)?, ..holding });
         Ok(())
     }
 
     fn holding(&self, asset: AssetIndex) -> Holding {
-        self.holdings.get(asset.0).copied().unwrap_or_default()
+        let changed = self.holdings.iter().find(|(known, _)| *known == asset);
+        changed.map_or_else(|| self.book.holding(asset), |(_, holding)| *holding)
+    }
+
+    fn set(&mut self, asset: AssetIndex, holding: Holding) {
+        match self.holdings.iter_mut().find(|(known, _)| *known == asset) {
+            Some((_, known)) => *known = holding,
+            None => self.holdings.push((asset, holding)),
+        }
     }
 }
