@@ -1,10 +1,16 @@
 # An index of commands: what each does is in scripts/.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test mutants reference-job bench fmt lint golden validate-examples clean-data cluster-up cluster-down
+.PHONY: help setup quickstart test mutants reference-job bench fmt lint golden validate-examples clean-data cluster-up cluster-down demo demo-down chaos soak-halt
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
+
+demo: ## the whole of it on a cluster: install, trade, halt, resume (ARGS=--once ends it; CLUSTER=kind or current)
+	@scripts/demo $(ARGS)
+
+demo-down: ## end what `make demo` left running
+	@scripts/demo --down
 
 quickstart: ## build the worker and watch two strategies trade packaged candles (KEEP=1 keeps the ledger)
 	@scripts/quickstart
@@ -17,6 +23,12 @@ test: ## everything that must hold: format, lint, licences, generated files, all
 
 mutants: ## break the code on purpose, each time a test must fail (NAMES="a b" runs those only)
 	@scripts/mutants $(NAMES)
+
+chaos: ## strike every write of the operator, one by one, and compare the ends (hours)
+	@TRADEWIND_CHAOS=all scripts/cluster-test chaos
+
+soak-halt: ## halt, revert, crash, resume, RUNS times (SEED=n for another order)
+	@HALT_RUNS=$(or $(RUNS),1000) HALT_SEED=$(or $(SEED),1) scripts/cluster-test halting soak::
 
 bench: ## measure; the figures are explained in docs/benchmarks.md
 	@scripts/bench

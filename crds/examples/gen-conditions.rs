@@ -44,7 +44,9 @@ fn page() -> String {
     }
     text.push_str("\n| reason | meaning |\n|---|---|\n");
     for reason in Reason::iter() {
-        let _ = writeln!(text, "| `{reason}` | {} |", reason.get_documentation().unwrap_or_default());
+        let meaning = reason.get_documentation().unwrap_or_default();
+        let meaning = meaning.split_whitespace().collect::<Vec<_>>().join(" ");
+        let _ = writeln!(text, "| `{reason}` | {meaning} |");
     }
     text
 }

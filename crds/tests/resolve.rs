@@ -296,6 +296,11 @@ fn halted_in_the_spec_is_a_halt_and_resume_clears_only_the_halt_it_names() {
         1,
         "latched once, not twice"
     );
+    let weak = json!({"spec": {"instruments": ["ETH-USD"], "action": "StopEntries"}});
+    let objects = desk(json!({}), json!({"spec": {"halted": true}}), &[(HALT, "strategy.btc.latched", weak)]);
+    let held = &run(&objects).halts[0];
+    assert!(held.instruments.is_empty(), "one that took its name does not weaken it");
+    assert_eq!(held.action, HaltAction::CancelEntries);
     assert_eq!(halts(&[], json!({"spec": {"halted": false}})), []);
     // Halt 4 is that of btc, halt 5 that of eth.
     let both = [(HALT, "mine", json!({})), (HALT, "theirs", target(&json!({"strategy": {"name": "eth"}})))];

@@ -149,7 +149,9 @@ impl Work<'_> {
         for doomed in &self.plan.deletes {
             delete_child(self.client, doomed).await?;
         }
-        if let Some(uid) = &self.plan.replace_pod {
+        // After a refusal the next pod could be made from the old template, and would have to go as well, without end.
+        let replace = self.plan.replace_pod.as_ref().filter(|_| self.outcome.refused.is_empty());
+        if let Some(uid) = replace {
             let namespace = self.observed.account.namespace().unwrap_or_default();
             let name = names::pod(&self.observed.account.name_any());
             delete::<Pod>(self.client, &namespace, &name, uid).await?;
@@ -404,3 +406,10 @@ async fn finalize<K: Kind>(client: &Client, object: &K, meta: &Value) -> Result<
     let what = || format!("finalizers of {} {}", K::kind(&()), object.name_any());
     Ok(patched.map_err(|error| Error::api("patch", what())(error))?.resource_version())
 }
+
+#[cfg(test)]
+#[path = "apply_refusal_tests.rs"]
+mod refusal_tests;
+#[cfg(test)]
+#[path = "apply_tests.rs"]
+mod tests;

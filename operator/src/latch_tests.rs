@@ -158,6 +158,7 @@ impl World {
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.ctx.latch.is_at(&key) {
             assert!(Instant::now() < deadline, "still at it: {:?}", self.with(|server| server.asked.clone()));
+            // paces: between two looks at what another task does.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -236,15 +237,14 @@ async fn whoever_wrote_before_there_was_a_latch_did_not_take_it_back() {
 async fn a_latch_is_tried_until_it_is_there() {
     let world = World::start().await;
     world.with(|server| {
-        server
-            .creations
-            .extend([Fault::Refused(500, "InternalError"), Fault::Refused(429, "TooManyRequests")]);
-        server.creations.push_back(Fault::Lost);
+        // More often than anything else is tried.
+        server.creations.extend((1..TRIES).map(|_| Fault::Refused(500, "InternalError")));
+        server.creations.extend([Fault::Refused(429, "TooManyRequests"), Fault::Lost]);
     });
     world.shows(&[&state(None, None), &state(Some(true), None)]).await;
     assert_eq!(world.halts(), [(LATCH.to_owned(), uid("made 1"))], "one, although its answer was lost");
     let asked = world.with(|server| server.asked.clone());
-    assert_eq!(asked.iter().filter(|asked| *asked == "POST tradinghalts").count(), 4, "{asked:?}");
+    assert_eq!(asked.iter().filter(|asked| *asked == "POST tradinghalts").count(), 7, "{asked:?}");
     assert_eq!(world.told(), ["HaltLatched"]);
 }
 

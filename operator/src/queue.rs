@@ -198,6 +198,7 @@ mod tests {
     async fn whoever_waits_is_woken_by_an_object_that_comes_later() {
         let queue = Queue::default();
         let push = async {
+            // paces: virtual time moves on, nobody waits.
             tokio::time::sleep(Duration::from_secs(3)).await;
             queue.push_at(key("a"), Instant::now() + Duration::from_secs(4));
             queue.push(key("b"));

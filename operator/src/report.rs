@@ -74,7 +74,18 @@ fn differs(found: &Value, wanted: &Value, fields: &[&str], conditions: &[&str]) 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::body::Bytes;
+    use axum::http::{Method, Uri};
+    use clap::Parser as _;
+    use tradewind_crds::trading_strategy::{Phase, TradingStrategyStatus};
+
     use super::*;
+    use crate::leader::Claim;
+    use crate::plan::fixtures::strategy;
+    use crate::settings::{Args, Settings};
 
     const FIELDS: &[&str] = &["phase", "halt"];
     const CONDITIONS: &[&str] = &["Ready", "Halted"];
@@ -116,5 +127,47 @@ mod tests {
     #[test]
     fn nothing_is_written_for_a_null() {
         assert!(!differ(&json!({"phase": "Running"}), &json!({"phase": "Running", "halt": null})));
+    }
+
+    type Asked = Arc<Mutex<Vec<(Method, Uri, Value)>>>;
+
+    /// A context whose API server takes everything and notes it.
+    fn noting() -> (Arc<Context>, Asked) {
+        let asked = Asked::default();
+        let notes = Arc::clone(&asked);
+        let answer = async move |method: Method, uri: Uri, body: Bytes| {
+            let sent = serde_json::from_slice(&body).unwrap_or_default();
+            notes.lock().unwrap().push((method, uri, sent));
+            serde_json::to_string(&strategy("btc")).unwrap()
+        };
+        let client = kube::Client::new(Router::new().fallback(answer), "default");
+        let args =
+            ["x", "--namespace", "tradewind-system", "--pod-name", "x-0", "--worker-image", "worker:1"];
+        let settings = Settings::of(Args::try_parse_from(args).unwrap()).unwrap();
+        (Context::new(client, settings, Claim::always()), asked)
+    }
+
+    #[tokio::test]
+    async fn our_part_alone_is_written_under_our_own_name_and_not_again_while_it_stands() {
+        let (ctx, asked) = noting();
+        let mut live = strategy("btc");
+        let wanted =
+            TradingStrategyStatus { phase: Some(Phase::Running), ..TradingStrategyStatus::default() };
+        assert!(status(&ctx, &live, &wanted).await.unwrap());
+        let all = std::mem::take(&mut *asked.lock().unwrap());
+        let [(method, uri, sent)] = all.as_slice() else { panic!("{all:?}") };
+        let path = "/apis/tradewind.dev/v1alpha1/namespaces/desk/tradingstrategies/btc/status";
+        assert_eq!((method, uri.path()), (&Method::PATCH, path));
+        let query = uri.query().unwrap();
+        assert!(query.contains("fieldManager=tradewind-operator") && query.contains("force=true"), "{query}");
+        let expected = json!({
+            "apiVersion": "tradewind.dev/v1alpha1", "kind": "TradingStrategy",
+            "metadata": {"uid": live.uid()}, "status": {"phase": "Running"},
+        });
+        assert_eq!(*sent, expected);
+
+        live.status = Some(wanted.clone());
+        assert!(!status(&ctx, &live, &wanted).await.unwrap());
+        assert!(asked.lock().unwrap().is_empty(), "nothing is written at rest");
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
@@ -18,6 +19,7 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::Api;
 use kube::core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -40,6 +42,31 @@ use crate::triggers::{self, Concerns};
 const REOPEN: u32 = 30;
 /// Objects in one page of a list: a bound on the memory the start takes.
 const PAGE: u32 = 200;
+
+/// The pause between two tries of a watch that fails: from half a second to five, so that an API server that is back is
+/// seen soon.
+struct Pause(Duration);
+
+impl Pause {
+    const SHORTEST: Duration = Duration::from_millis(500);
+    const LONGEST: Duration = Duration::from_secs(5);
+}
+
+impl Iterator for Pause {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.0;
+        self.0 = pause.saturating_mul(2).min(Self::LONGEST);
+        Some(pause)
+    }
+}
+
+impl Backoff for Pause {
+    fn reset(&mut self) {
+        self.0 = Self::SHORTEST;
+    }
+}
 
 /// Where the events of one watch go.
 trait Sink: Send + Sync {
@@ -134,7 +161,7 @@ async fn follow<S: Sink>(
     sink: S,
 ) {
     let kind = S::Watched::kind(&()).into_owned();
-    let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+    let mut events = std::pin::pin!(watcher(api, config).backoff(Pause(Pause::SHORTEST)));
     // The keys of a list under way; what it does not name is gone.
     let mut listed: Option<BTreeSet<Key>> = None;
     let mut first = true;

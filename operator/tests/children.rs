@@ -298,4 +298,7 @@ fn the_restart_hash_changes_with_what_needs_a_new_process_and_with_nothing_else(
     let upgraded =
         settings(&["--worker-image", "w:2", "--worker-memory-limit", "1Gi", "--worker-log", "debug"]);
     assert_eq!(with(&account(), &upgraded, restart_hash), before);
+    let mut moved = settings(&[]);
+    moved.namespace = "elsewhere".to_owned();
+    assert_ne!(with(&account(), &moved, restart_hash), before, "a worker watches the halts of one namespace");
 }

@@ -50,6 +50,7 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(10);
     while !is_so() {
         assert!(Instant::now() < deadline, "{what}: not within ten minutes");
+        // paces: between two looks, in virtual time.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -72,10 +73,42 @@ async fn what_is_there_and_what_comes_later_is_looked_at_and_then_nothing_is_wri
         assert!(ctx.synced.is_complete());
         api.put("tradinghalts", halt("desk", "late"));
         until("the second halt", || says(&api, "desk", "late")).await;
+        // paces: virtual time moves on, nobody waits.
         tokio::time::sleep(Duration::from_secs(2)).await;
         let writes = api.lock().writes.len();
+        // paces: virtual time moves on, nobody waits.
         tokio::time::sleep(Duration::from_hours(1)).await;
         assert_eq!(api.lock().writes.len(), writes, "{:?}", api.lock().writes);
+    })
+    .await;
+}
+
+/// A strategy of an account that is not there.
+fn strategy(halted: Option<bool>) -> Value {
+    json!({
+        "apiVersion": "tradewind.dev/v1alpha1", "kind": "TradingStrategy",
+        "metadata": {"namespace": "desk", "name": "btc", "uid": "00000000-0000-4000-8000-00000000abcd",
+            "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["tradewind.dev/settle"]},
+        "spec": {
+            "exchangeAccountRef": {"name": "paper"}, "capital": {"amount": "1000"},
+            "instruments": [{"symbol": "BTC-USD"}], "decision": {"bar": "1h"},
+            "signal": {"source": {"emaCross": {"fast": 10, "slow": 30}}},
+            "sizing": {"fixedPercent": {"percent": 5}}, "halted": halted,
+        },
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_halt_that_the_next_event_takes_back_is_latched() {
+    let api = Api::new();
+    api.put("tradingstrategies", strategy(None));
+    let ctx = leading(&api, &[]);
+    around(&ctx, async {
+        until("the strategy", || ctx.stores.strategy(&Key::new("desk", "btc")).is_some()).await;
+        api.put("tradingstrategies", strategy(Some(true)));
+        api.put("tradingstrategies", strategy(Some(false)));
+        let latch = || api.get("tradinghalts", "desk", "strategy.btc.latched").is_some();
+        until("the latch", latch).await;
     })
     .await;
 }
@@ -140,6 +173,7 @@ async fn a_pass_that_fails_is_tried_again_ever_less_often_until_it_succeeds() {
     let ctx = leading(&api, &[]);
     around(&ctx, async {
         until("the first try", || !api.lock().writes.is_empty()).await;
+        // paces: virtual time moves on, nobody waits.
         tokio::time::sleep(Duration::from_mins(2)).await;
         // At 0, 1, 3, 7, 15, 31, 63 and 127 seconds and up to a tenth later.
         let tries = api.lock().writes.len();
@@ -161,6 +195,7 @@ async fn who_does_not_lead_sees_everything_and_writes_nothing() {
     around(&ctx, async {
         until("the list", || ctx.synced.is_complete()).await;
         assert_eq!(ctx.stores.halts.len(), 1);
+        // paces: virtual time moves on, nobody waits.
         tokio::time::sleep(Duration::from_mins(5)).await;
         assert!(api.lock().writes.is_empty(), "{:?}", api.lock().writes);
     })

@@ -35,10 +35,17 @@ pub fn operator() -> &'static Path {
     PATH.get_or_init(|| find(&OPERATOR))
 }
 
+/// The variable that names a folder whose programs are used as they are, whatever their sources say.
+pub const BINARIES: &str = "TRADEWIND_BINARIES";
+
 fn find(program: &Program) -> PathBuf {
-    // …/target/debug/deps/kill-0123 lies beside …/target/debug/tradewind-worker.
+    if let Some(folder) = std::env::var_os(BINARIES).filter(|folder| !folder.is_empty()) {
+        return Path::new(&folder).join(program.name);
+    }
+    // …/target/debug/deps/kill-0123 lies beside …/target/debug/tradewind-worker, and so does a program.
     let this = std::env::current_exe().unwrap();
-    let profile = this.parent().unwrap().parent().unwrap();
+    let folder = this.parent().unwrap();
+    let profile = if folder.ends_with("deps") { folder.parent().unwrap() } else { folder };
     let binary = profile.join(program.name);
     if !is_fresh(&binary, program.sources) {
         // One test builds, the others wait for it.

@@ -2,7 +2,7 @@
 //! process, what its ledger holds, and a driver whose ledger fails when told to.
 //!
 //! Nothing here waits by sleeping, leaves anything behind or ends a process it did not start. No other crate may depend
-//! on this one. What is here panics when something a test needs does not hold.
+//! on this one, but for the benches, which measure on the same cluster and processes. What is here panics when something a test needs does not hold.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::missing_panics_doc, reason = "a panic is how a test fails")]
 

@@ -10,13 +10,14 @@ use tradewind_core::engine::State;
 use tradewind_core::event::{EventKind, HaltChange, Record};
 use tradewind_core::halt::{Halt, HaltAction, HaltOrigin, HaltScope};
 use tradewind_core::name::Uid;
+use tradewind_core::order::{OrderState, Purpose};
 use tradewind_core::time::Timestamp;
 use tradewind_tests::desk::{Desk, busy};
 use tradewind_tests::inside::{Fault, Inside, Watched};
 use tradewind_worker::driver::{LastLook, News};
 
 /// Tells of a halt once the flag is up.
-struct Arrives(Rc<Cell<bool>>);
+struct Arrives(Rc<Cell<bool>>, HaltAction);
 
 impl LastLook for Arrives {
     fn next(&mut self, state: &State, _: &BTreeMap<SmolStr, Uid>) -> Option<News> {
@@ -25,7 +26,7 @@ impl LastLook for Arrives {
                 name: "incident".into(),
                 scope: HaltScope::Account,
                 instruments: Vec::new(),
-                action: HaltAction::StopEntries,
+                action: self.1,
                 origin: HaltOrigin::Manual,
                 reason: "test".into(),
                 requested_by: "test".into(),
@@ -50,7 +51,7 @@ async fn run(halted: bool) -> (usize, usize) {
     });
     let fault = Rc::new(RefCell::new(fault));
     let mut driver = inside.open(&desk.state("a"), Watched::default(), &fault).await.unwrap();
-    driver.look_at(Box::new(Arrives(arrived)));
+    driver.look_at(Box::new(Arrives(arrived, HaltAction::StopEntries)));
     inside.go_on(&mut driver, None).await.unwrap();
     let count = |text: &str| driver.observer.0.iter().filter(|record| record.contains(text)).count();
     (count("\"to\":\"Sent\""), count("not sent: halted"))
@@ -63,4 +64,44 @@ async fn a_halt_that_arrives_while_the_first_intent_becomes_durable_lets_no_entr
     let (sent, lapsed) = run(true).await;
     assert_eq!(sent, 0);
     assert!(lapsed >= 1, "the intent was made and not sent");
+}
+
+/// A halt that sells what is held makes intents of its own at the last look; they wait for their own commit.
+#[tokio::test]
+async fn an_intent_that_the_last_look_makes_is_committed_before_it_is_sent() {
+    let desk = Desk::new(&busy(&[]), 400);
+    let inside = Inside::load(&desk.file());
+    let (arrived, held) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
+    let sold = Rc::new(Cell::new(0_usize));
+    let (flag, holds, sales) = (Rc::clone(&arrived), Rc::clone(&held), Rc::clone(&sold));
+    let fault: Fault = Box::new(move |batch| {
+        let intents: Vec<_> = batch
+            .records
+            .iter()
+            .filter_map(|record| if let Record::Intent(intent) = record { Some(intent.id) } else { None })
+            .collect();
+        for record in batch.records {
+            match record {
+                Record::Transition(moved) => {
+                    let sent = moved.to == OrderState::Sent;
+                    assert!(
+                        !(sent && intents.contains(&moved.intent)),
+                        "sent before it was durable: {moved:?}"
+                    );
+                }
+                Record::Intent(intent) if intent.purpose == Purpose::Liquidation => {
+                    sales.set(sales.get() + 1);
+                }
+                Record::Fill { .. } => holds.set(true),
+                _ => {}
+            }
+        }
+        flag.set(flag.get() || (holds.get() && !intents.is_empty()));
+        None
+    });
+    let fault = Rc::new(RefCell::new(fault));
+    let mut driver = inside.open(&desk.state("a"), Watched::default(), &fault).await.unwrap();
+    driver.look_at(Box::new(Arrives(arrived, HaltAction::Liquidate)));
+    inside.go_on(&mut driver, None).await.unwrap();
+    assert!(sold.get() >= 1, "the halt sells, so that something is proven");
 }

@@ -288,6 +288,15 @@ impl Observer for Board {
                         "rejected by the venue"
                     );
                 }
+                if transition.to == OrderState::Cancelled
+                    && self.log
+                    && let Some(known) = self.intents.get(&transition.intent)
+                {
+                    tracing::info!(
+                        intent = known.id.0, order = %known.client_order_id, symbol = %known.symbol,
+                        purpose = %known.purpose, "cancelled"
+                    );
+                }
                 if transition.to.is_terminal() {
                     self.on_order_end(transition.intent, transition.to);
                 }

@@ -65,21 +65,8 @@ pub fn reaching(objects: &Objects, account: &Key, members: &[Member]) -> (Vec<Ha
             Some(halt(object, account, scope, &mut problems))
         })
         .collect();
-    for member in members {
-        let name = latch(&member.name);
-        if member.halted && halts.iter().all(|halt| halt.name != name) {
-            let (reason, requested_by) = member.halted_by.clone();
-            halts.push(Halt {
-                name: name.into(),
-                scope: HaltScope::Strategies(vec![member.uid]),
-                instruments: Vec::new(),
-                action: HaltAction::CancelEntries,
-                origin: HaltOrigin::Latched,
-                reason,
-                requested_by,
-                since: member.since,
-            });
-        }
+    for member in members.iter().filter(|member| member.halted) {
+        latched(member, &mut halts);
     }
     halts.extend(unreadable(objects, &account.namespace).map(|id| Halt {
         name: local_name(&id.key, account).into(),
@@ -92,6 +79,33 @@ pub fn reaching(objects: &Objects, account: &Key, members: &[Member]) -> (Vec<Ha
         since: Timestamp::default(),
     }));
     (halts, problems)
+}
+
+/// Has `spec.halted` hold: by the halt that stands for it, or by one of its own. A halt that has the latch's name and
+/// says less than the field (made by somebody else) is held for as much as the field says.
+fn latched(member: &Member, halts: &mut Vec<Halt>) {
+    let name = latch(&member.name);
+    if let Some(found) = halts.iter_mut().find(|halt| halt.name == name) {
+        found.instruments.clear();
+        found.action = found.action.max(HaltAction::CancelEntries);
+        if let HaltScope::Strategies(uids) = &mut found.scope
+            && !uids.contains(&member.uid)
+        {
+            uids.push(member.uid);
+        }
+        return;
+    }
+    let (reason, requested_by) = member.halted_by.clone();
+    halts.push(Halt {
+        name: name.into(),
+        scope: HaltScope::Strategies(vec![member.uid]),
+        instruments: Vec::new(),
+        action: HaltAction::CancelEntries,
+        origin: HaltOrigin::Latched,
+        reason,
+        requested_by,
+        since: member.since,
+    });
 }
 
 /// Halts whose target does not exist: a halt that stops nothing is worth knowing.

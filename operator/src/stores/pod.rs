@@ -24,8 +24,11 @@ pub struct PodView {
     pub node: Option<String>,
     /// Pending, Running, Succeeded, Failed or Unknown.
     pub phase: String,
-    /// Whether it is ready: the worker holds its Lease and has read its ledger.
+    /// Whether it is ready: the worker has read its ledger and settled what was open.
     pub ready: bool,
+    /// Whether its node has fallen silent: the node's own word that its containers are ready still stands, and the
+    /// cluster has taken the pod's readiness away. A node that answers changes both at once.
+    pub silent: bool,
     /// Whether it is being deleted.
     pub deleting: bool,
     /// How often its container was started anew.
@@ -38,7 +41,7 @@ pub struct PodView {
     pub ended: Option<Ended>,
     /// Why it cannot be scheduled.
     pub unschedulable: Option<String>,
-    /// Why it was evicted or lost, as the pod's own status says.
+    /// Why it was evicted, as the pod's own status says.
     pub reason: Option<Words>,
 }
 
@@ -68,6 +71,8 @@ impl PodView {
         let status = pod.status.as_ref();
         let condition =
             |name: &str| status?.conditions.as_ref()?.iter().find(|condition| condition.type_ == name);
+        let is =
+            |name: &str, status: &str| condition(name).is_some_and(|condition| condition.status == status);
         let container = status.and_then(|status| status.container_statuses.as_ref()?.first());
         let state = container.and_then(|container| container.state.as_ref());
         let last = container.and_then(|container| container.last_state.as_ref());
@@ -81,7 +86,8 @@ impl PodView {
             restart_hash: pod.annotations().get(names::RESTART_HASH).cloned(),
             node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
             phase: status.and_then(|status| status.phase.clone()).unwrap_or_default(),
-            ready: condition("Ready").is_some_and(|ready| ready.status == "True"),
+            ready: is("Ready", "True"),
+            silent: is("Ready", "False") && is("ContainersReady", "True"),
             deleting: pod.metadata.deletion_timestamp.is_some(),
             restarts: container.map_or(0, |container| container.restart_count),
             image: pod.spec.as_ref().and_then(|spec| spec.containers.first()?.image.clone()),

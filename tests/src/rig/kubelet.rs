@@ -109,6 +109,20 @@ impl Kubelet {
         running.unwrap_or_else(|| panic!("pod {pod} has no process")).signal(signal);
     }
 
+    /// What a pod's processes have said in their logs since that many bytes.
+    pub fn log_since(&self, pod: &str, mut from: usize) -> String {
+        let mut pods = self.pods();
+        let Some(running) = pods.get_mut(pod) else { return String::new() };
+        let now = running.process.as_mut().map_or("", |process| process.so_far().err.as_str());
+        let mut said = String::new();
+        for part in running.past.iter().map(|ended| ended.err.as_str()).chain([now]) {
+            let skipped = from.min(part.len());
+            said.push_str(&part[skipped..]);
+            from -= skipped;
+        }
+        said
+    }
+
     /// Everything a pod's processes have said in their logs.
     pub fn log(&self, pod: &str) -> String {
         let mut pods = self.pods();

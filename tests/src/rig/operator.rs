@@ -44,6 +44,11 @@ impl Operator {
         .await;
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Its metrics page.
     pub fn metrics(&self) -> String {
         http::try_get(self.address, "/metrics").expect("the operator serves").1

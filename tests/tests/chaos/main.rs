@@ -17,7 +17,7 @@ use state::State;
 use workload::Workload;
 
 /// Requests of the operator a second that no fault may make it pass for long.
-const HOT: f64 = 40.0;
+const HOT: u64 = 40;
 
 /// What is done to the n-th write.
 #[derive(Debug, Clone, Copy)]
@@ -86,9 +86,9 @@ async fn strikes(workload: Workload) {
             workload.done(&rig).await;
             let what = format!("{workload:?}, {blow:?} at write {nth} of {writes}: the undisturbed end");
             wait_for(&what, patience(40), async || State::of(&rig).await.compare(&wanted)).await;
-            let requests = proxy.take_passed().len();
-            let allowed = HOT * started.elapsed().as_secs_f64() + 200.0;
-            assert!(requests as f64 <= allowed, "{what}: {requests} requests, {allowed:.0} allowed");
+            let requests = proxy.take_passed().len() as u64;
+            let allowed = HOT * started.elapsed().as_secs() + 200;
+            assert!(requests <= allowed, "{what}: {requests} requests, {allowed} allowed");
             assert!(rig.kubelet().pods().len() <= 1, "{what}: two workers");
         }
     }

@@ -13,11 +13,11 @@ const KINDS: &str = "tradingstrategies,exchangeaccounts,riskpolicies,tradinghalt
 
 /// Objects by kind and name.
 #[derive(Debug, Clone, PartialEq)]
-pub struct State(BTreeMap<String, Value>);
+pub(crate) struct State(BTreeMap<String, Value>);
 
 impl State {
     /// As it is now.
-    pub async fn of(rig: &Rig) -> Self {
+    pub(crate) async fn of(rig: &Rig) -> Self {
         let text = rig.kubectl(&["get", KINDS, "-o", "json"]).await.success();
         let list: Value = serde_json::from_str(&text).unwrap();
         let objects = list["items"].as_array().unwrap().iter().map(|object| {
@@ -34,7 +34,7 @@ impl State {
     }
 
     /// As it is once it has stayed the same for a while.
-    pub async fn settled(rig: &Rig) -> Self {
+    pub(crate) async fn settled(rig: &Rig) -> Self {
         let (mut last, mut same) = (Self::of(rig).await, 0);
         wait_for("a namespace that stays as it is", patience(40), async || {
             let now = Self::of(rig).await;
@@ -47,7 +47,7 @@ impl State {
     }
 
     /// Whether both are the same; else the first difference.
-    pub fn compare(&self, wanted: &Self) -> Result<(), String> {
+    pub(crate) fn compare(&self, wanted: &Self) -> Result<(), String> {
         for (name, object) in &wanted.0 {
             match self.0.get(name) {
                 None => return Err(format!("{name} is missing")),

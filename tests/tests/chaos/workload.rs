@@ -5,7 +5,7 @@ use tradewind_tests::rig::objects::{OPEN_POLICY, all, strategy_with};
 
 /// One change of the wishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Workload {
+pub(crate) enum Workload {
     /// Policy, account and two strategies appear.
     Create,
     /// A strategy gets another signal, the account another latency.
@@ -33,7 +33,7 @@ fn everything() -> String {
 
 impl Workload {
     /// Brings about the state before it.
-    pub async fn prepare(self, rig: &Rig) {
+    pub(crate) async fn prepare(self, rig: &Rig) {
         if self == Self::Create {
             return;
         }
@@ -47,7 +47,7 @@ impl Workload {
     }
 
     /// Does it.
-    pub async fn act(self, rig: &Rig) {
+    pub(crate) async fn act(self, rig: &Rig) {
         match self {
             Self::Create => rig.apply(&everything()).await,
             Self::Change => {
@@ -77,7 +77,7 @@ impl Workload {
     }
 
     /// Waits until people would call it done.
-    pub async fn done(self, rig: &Rig) {
+    pub(crate) async fn done(self, rig: &Rig) {
         match self {
             Self::Create | Self::Tighten | Self::Resume => {
                 running(rig, "trend").await;

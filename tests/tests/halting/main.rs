@@ -7,6 +7,7 @@
 mod gitops;
 mod outage;
 mod scope;
+mod soak;
 mod sources;
 
 use tradewind_tests::rig::Rig;

@@ -169,7 +169,7 @@ pub fn compose(published: &Published, around: &Circumstances<'_>) -> Composed {
         entries.insert(SmolStr::from(name), Entry { uid, generation, hash, unavailable, quarantined });
         strategies.push(strategy);
     }
-    keep_broken(&mut strategies, &mut entries, around);
+    keep(published, &mut strategies, &mut entries, around);
     let account = account(&published.account.account, around.running);
     Composed {
         config: Config { account, strategies },
@@ -178,19 +178,26 @@ pub fn compose(published: &Published, around: &Circumstances<'_>) -> Composed {
     }
 }
 
-/// Entries that cannot be read: what ran under that name goes on without entries.
-fn keep_broken(
+/// What ran and has no entry that can be read goes on without entries: one whose entry is broken, and one whose entry is
+/// gone although its object is there and not being deleted. An entry goes with its strategy; one that is missing for any
+/// other reason (a ConfigMap made anew by hand, an old copy mounted at a start) must not have anything cancelled or sold.
+fn keep(
+    published: &Published,
     strategies: &mut Vec<ResolvedStrategy>,
     entries: &mut BTreeMap<SmolStr, Entry>,
     around: &Circumstances<'_>,
 ) {
     let Some(before) = around.before else { return };
-    for name in around.broken.keys() {
-        let known = before.config.strategies.iter().find(|strategy| strategy.name == *name);
-        if let (Some(known), Some(entry)) = (known, before.entries.get(name)) {
-            let mut kept = known.clone();
-            kept.desired_state = exits_only(kept.desired_state, DesiredState::ReferenceMissing);
-            strategies.push(kept);
+    for known in &before.config.strategies {
+        let (name, uid) = (&known.name, known.uid);
+        let stays = || around.broken.contains_key(name) || (around.standing)(name, uid) == Standing::Live;
+        if published.strategies.contains_key(name.as_str()) || !stays() {
+            continue;
+        }
+        let mut kept = known.clone();
+        kept.desired_state = exits_only(kept.desired_state, DesiredState::ReferenceMissing);
+        strategies.push(kept);
+        if let Some(entry) = before.entries.get(name).filter(|entry| entry.uid == uid) {
             entries.insert(name.clone(), entry.clone());
         }
     }

@@ -175,6 +175,29 @@ fn an_entry_nobody_can_read_leaves_what_ran_without_entries_and_the_others_alone
 }
 
 #[test]
+fn an_entry_that_vanishes_is_no_deletion_while_the_strategy_is_there() {
+    let both = published(vec![strategy(1, "trend", "BTC-USD"), strategy(2, "swing", "ETH-USD")]);
+    let before = composed(&both, Standing::Live, None);
+    let one = published(vec![strategy(2, "swing", "ETH-USD")]);
+    let after = composed(&one, Standing::Live, Some(&before));
+    let states: BTreeMap<_, _> =
+        after.config.strategies.iter().map(|s| (s.name.as_str(), s.desired_state)).collect();
+    assert_eq!(states["trend"], DesiredState::ReferenceMissing, "kept, without entries");
+    assert_eq!(states["swing"], DesiredState::Trading);
+    assert_eq!(after.entries["trend"], before.entries["trend"]);
+    assert_eq!(composed(&one, Standing::Live, Some(&after)), after, "for as long as it takes");
+    assert_eq!(composed(&both, Standing::Live, Some(&after)), before, "and back when the entry is");
+    // Deleted, gone, or another of that name: it is taken out, and its deletionPolicy carried out.
+    for standing in [Standing::Deleting, Standing::Unseen] {
+        assert_eq!(composed(&one, standing, Some(&before)).config.strategies.len(), 1);
+    }
+    let anew = published(vec![strategy(9, "trend", "BTC-USD"), strategy(2, "swing", "ETH-USD")]);
+    let uids: Vec<_> =
+        composed(&anew, Standing::Live, Some(&before)).config.strategies.iter().map(|s| s.uid).collect();
+    assert_eq!(uids, [uid(9), uid(2)]);
+}
+
+#[test]
 fn venue_and_market_data_stay_those_of_the_start() {
     let mut changed = published(vec![]);
     changed.account.account.policy = "other".into();

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use smol_str::SmolStr;
 use tokio::time::Instant;
-use tradewind_core::config::ResolvedAccount;
+use tradewind_core::config::{DesiredState, ResolvedAccount, ResolvedStrategy};
 use tradewind_core::event::EventKind;
 use tradewind_core::halt::{EntryBlock, Halt};
 use tradewind_core::name::Uid;
 use tradewind_core::time::Timestamp;
 use tradewind_crds::objects::Key;
-use tradewind_crds::published::Published;
+use tradewind_crds::published::{Published, PublishedAccount};
 use tradewind_crds::resolve::Catalog;
 use tradewind_crds::trading_halt::TradingHalt;
 
@@ -111,7 +111,13 @@ impl Desk {
     /// Takes in what a watch delivered.
     pub fn take(&mut self, input: Input) {
         let (which, at) = (input.which, input.at);
-        if matches!(&input.seen, Seen::Strategies(Change::Listed(_)) | Seen::Halts(_, Change::Listed(_))) {
+        let listed = matches!(
+            &input.seen,
+            Seen::Configuration(Change::Listed(_))
+                | Seen::Strategies(Change::Listed(_))
+                | Seen::Halts(_, Change::Listed(_))
+        );
+        if listed {
             self.sight.listed(which, at);
         } else {
             self.sight.saw(which, at);
@@ -141,6 +147,14 @@ impl Desk {
                 if self.published != *published || self.broken != broken || self.unknown_format.is_some() {
                     (self.published, self.broken, self.unknown_format) = (*published, broken, None);
                     self.dirty.1 = true;
+                    if self.is_elsewhere() {
+                        let operator = &self.published.account.operator_namespace;
+                        tracing::error!(
+                            operator,
+                            "the account was made anew or the operator has moved: no entries until the worker is \
+                             started again"
+                        );
+                    }
                 }
             }
             Reading::UnknownFormat(error) => {
@@ -370,7 +384,18 @@ impl Desk {
 
     /// Why no entry may leave at that instant.
     pub fn block(&self, lease_held: bool, now: Instant) -> Option<EntryBlock> {
-        gate(self.sight.blind(now).is_some(), lease_held, self.unknown_format.is_none())
+        gate(
+            self.sight.blind(now).is_some() || self.is_elsewhere(),
+            lease_held,
+            self.unknown_format.is_none(),
+        )
+    }
+
+    /// Whether the configuration is that of another account of the name, or of an operator in another namespace: halts of
+    /// everything are then made where nobody here looks, until a new process does.
+    fn is_elsewhere(&self) -> bool {
+        let PublishedAccount { operator_namespace, account, .. } = &self.published.account;
+        *operator_namespace != self.scope.operator_namespace || account.uid != self.running.uid
     }
 
     /// The watch that is not alive at that instant, if there is one.
@@ -428,6 +453,20 @@ impl Desk {
     /// The engine was told this at its start.
     pub fn tell(&mut self, composed: Composed) {
         self.told = Some(composed);
+    }
+
+    /// What the ledger knows beside what was published: strategies that hold something, and no entry says more of them.
+    /// They stand still until their objects were listed: the configuration at hand may be an old copy, and an entry that
+    /// is missing in it is no deletion.
+    pub fn remember(&mut self, held: impl IntoIterator<Item = ResolvedStrategy>) {
+        let Some(told) = &mut self.told else { return };
+        for strategy in held {
+            let known = |other: &ResolvedStrategy| other.name == strategy.name || other.uid == strategy.uid;
+            if !told.config.strategies.iter().any(known) {
+                let strategy = ResolvedStrategy { desired_state: DesiredState::Stopped, ..strategy };
+                told.config.strategies.push(strategy);
+            }
+        }
     }
 
     /// The strategies as their objects are.

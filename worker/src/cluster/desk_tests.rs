@@ -10,6 +10,10 @@ use super::super::sight::Which;
 use super::super::watch::{Change, Input, Scope, Seen};
 use super::*;
 
+fn both() -> Published {
+    published(vec![strategy(1, "trend", "BTC-USD"), strategy(2, "swing", "ETH-USD")])
+}
+
 /// A desk and an engine that does as it is told.
 struct Rig {
     desk: Desk,
@@ -29,8 +33,7 @@ impl Rig {
     fn new() -> Self {
         let scope = Scope { account: Key::new("desk", "paper"), operator_namespace: "tradewind".into() };
         let start = Instant::now();
-        let both = published(vec![strategy(1, "trend", "BTC-USD"), strategy(2, "swing", "ETH-USD")]);
-        let desk = Desk::new(scope, both, BTreeMap::new(), catalog(), Quarantine::default());
+        let desk = Desk::new(scope, both(), BTreeMap::new(), catalog(), Quarantine::default());
         Self {
             desk,
             start,
@@ -54,6 +57,8 @@ impl Rig {
         );
         rig.see(Which::Halts, Seen::Halts("desk".into(), Change::Listed(Vec::new())));
         rig.see(Which::OperatorHalts, Seen::Halts("tradewind".into(), Change::Listed(Vec::new())));
+        assert_eq!(rig.block, Some(EntryBlock::Blind), "what is mounted may be an old copy");
+        rig.see(Which::Configuration, Seen::Configuration(Change::Listed(vec![both().to_data()])));
         assert_eq!(rig.block, None);
         rig
     }
@@ -289,10 +294,63 @@ fn an_unknown_format_closes_the_gate_and_keeps_what_ran_until_a_known_one_comes(
     rig.see(Which::Configuration, Seen::Configuration(Change::Applied(data)));
     assert_eq!(rig.block, Some(EntryBlock::UnknownFormat));
     assert_eq!(rig.configs.len(), configs);
-    let one = published(vec![strategy(1, "trend", "BTC-USD")]).to_data();
-    rig.see(Which::Configuration, Seen::Configuration(Change::Applied(one)));
+    let mut stopped = strategy(1, "trend", "BTC-USD");
+    stopped.desired_state = DesiredState::Stopped;
+    let known = published(vec![stopped]).to_data();
+    rig.see(Which::Configuration, Seen::Configuration(Change::Applied(known)));
     assert_eq!(rig.block, None);
+    assert_eq!(rig.state_of("trend"), DesiredState::Stopped);
+}
+
+#[test]
+fn an_entry_that_is_gone_takes_the_strategy_out_only_when_its_object_goes_too() {
+    let mut rig = Rig::seeing();
+    let one = published(vec![strategy(2, "swing", "ETH-USD")]).to_data();
+    rig.see(Which::Configuration, Seen::Configuration(Change::Applied(one)));
+    assert_eq!(rig.state_of("trend"), DesiredState::ReferenceMissing, "no entry, no entries");
+    rig.strategy(StrategyFacts { deleting: true, ..facts(1, "trend") });
     assert_eq!(rig.configs.last().unwrap().strategies.len(), 1);
+}
+
+#[test]
+fn what_the_ledger_holds_stands_still_at_a_start_until_its_object_is_known_to_be_gone() {
+    for (there, left) in [(true, 3), (false, 2)] {
+        let mut rig = Rig::new();
+        rig.desk.tell(rig.desk.compose());
+        // The mounted copy is older than the strategy.
+        let late = strategy(3, "late", "BTC-USD");
+        rig.desk.remember([late.clone(), strategy(1, "trend", "BTC-USD")]);
+        let told = |rig: &Rig| rig.desk.told().unwrap().config.strategies.clone();
+        let states: Vec<_> = told(&rig).iter().map(|s| (s.name.to_string(), s.desired_state)).collect();
+        assert_eq!(states.len(), 3, "what is published is not remembered twice: {states:?}");
+        assert_eq!(states[2], ("late".to_owned(), DesiredState::Stopped));
+        rig.settle();
+        assert_eq!(told(&rig).len(), 3);
+        let mut all = vec![facts(1, "trend"), facts(2, "swing")];
+        all.extend(there.then(|| facts(3, "late")));
+        rig.see(Which::Strategies, Seen::Strategies(Change::Listed(all)));
+        assert_eq!(told(&rig).len(), left);
+        let newer = published(vec![late]).to_data();
+        rig.see(Which::Configuration, Seen::Configuration(Change::Applied(newer)));
+        let state = if there { DesiredState::Trading } else { DesiredState::ReferenceMissing };
+        assert_eq!(rig.state_of("late"), state);
+    }
+}
+
+#[test]
+fn an_operator_elsewhere_or_an_account_made_anew_ends_entries_until_a_new_process_looks_there() {
+    type Edit = fn(&mut Published);
+    let edits: [Edit; 2] =
+        [|all| all.account.operator_namespace = "moved".into(), |all| all.account.account.uid = uid(101)];
+    for edit in edits {
+        let mut rig = Rig::seeing();
+        let mut other = both();
+        edit(&mut other);
+        rig.see(Which::Configuration, Seen::Configuration(Change::Applied(other.to_data())));
+        assert_eq!(rig.block, Some(EntryBlock::Blind));
+        rig.see(Which::Configuration, Seen::Configuration(Change::Applied(both().to_data())));
+        assert_eq!(rig.block, None);
+    }
 }
 
 #[test]

@@ -178,7 +178,7 @@ impl Planner<'_> {
         };
         match (known, published) {
             // Resumed here: its object goes as well, if it is ours to delete.
-            (None, Some(object)) if object == uid && !name.contains('/') => {}
+            (None, Some(object)) if object == uid && self.is_of_ours(name) => {}
             (None, _) => {
                 set(plan, desired.clone());
                 plan.published.push((name.clone(), Some(uid)));
@@ -219,13 +219,20 @@ impl Planner<'_> {
     fn release(&self, known: &Halt, plan: &mut Plan) {
         let name = &known.name;
         let Some(uid) = self.view.published.get(name).copied() else {
-            return self.create(known, plan);
+            match self.standing(name) {
+                // Somebody has made one of that name that does not reach us: it stands for ours until it is deleted.
+                Some(object) => plan.published.push((name.clone(), Some(object))),
+                None => self.create(known, plan),
+            }
+            return;
         };
         let object = self.objects.get(name).filter(|object| object.uid() == Some(uid));
         if let Some(object) = object {
             if self.is_resumed(object) {
                 let by = self.resumer(object);
                 plan.changes.push(self.cleared(name, &by));
+                // A breaker that trips anew before the object is gone is another halt: the same uid resumes it not.
+                plan.published.push((name.clone(), None));
             }
         } else if self.is_gone(name, uid) {
             plan.changes.push(self.cleared(name, "deletion of its TradingHalt"));
@@ -237,7 +244,9 @@ impl Planner<'_> {
     fn tidy(&self, plan: &mut Plan) {
         for (name, object) in &self.objects {
             let Some(uid) = object.uid() else { continue };
-            let over = self.known(name).is_none() && self.view.published.get(name) == Some(&uid);
+            let over = self.known(name).is_none()
+                && self.view.published.get(name) == Some(&uid)
+                && self.is_of_ours(name);
             let key = object.key();
             if key.namespace != self.view.account.namespace {
                 continue;
@@ -261,8 +270,16 @@ impl Planner<'_> {
         synced && self.objects.get(name).and_then(|object| object.uid()) != Some(uid)
     }
 
+    /// Whether the object's target is this account or one strategy: the only ones that a resumption in the pod ends. Any
+    /// other halts more than this account.
+    fn is_of_ours(&self, name: &str) -> bool {
+        let Some(HaltObject::Readable(halt)) = self.objects.get(name) else { return false };
+        !name.contains('/') && matches!(halt.spec.target, Target::Strategy(_) | Target::Account(_))
+    }
+
     fn create(&self, halt: &Halt, plan: &mut Plan) {
-        if !self.view.synced.own {
+        // One of that name that is resumed is being deleted; the new one is made when it is gone.
+        if !self.view.synced.own || self.objects.contains_key(&halt.name) {
             return;
         }
         if let Some(object) = object_of(halt, self.view.account) {

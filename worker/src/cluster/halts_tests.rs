@@ -370,6 +370,69 @@ fn what_was_resumed_in_the_pod_is_deleted_and_does_not_come_back() {
 }
 
 #[test]
+fn a_halt_that_reaches_beyond_the_account_cannot_be_resumed_from_the_pod() {
+    for target in [json!({"namespace": {}}), json!({"selector": {"matchLabels": {"team": "a"}}})] {
+        let mut world = World::new();
+        let mut labelled = facts(1, "trend");
+        labelled.member.labels.insert("team".into(), "a".into());
+        world.strategy(labelled);
+        world.put(object(10, "desk", "incident", target));
+        world.settle();
+        world.in_force.clear();
+        assert_eq!(world.settle(), (vec!["+incident".to_owned()], vec![]), "others are halted by it too");
+    }
+}
+
+#[test]
+fn a_breaker_that_trips_again_before_its_resumed_object_is_gone_is_another_halt() {
+    let mut world = World::new();
+    world.in_force.push(breaker(1, "trend"));
+    world.put(object(10, "desk", "strategy.trend.drawdown", of_strategy("trend")));
+    world.settle();
+    world.strategy(resuming(facts(1, "trend"), 10));
+    assert_eq!(world.settle().0, ["-strategy.trend.drawdown by spec.resume"]);
+    world.in_force.push(breaker(1, "trend"));
+    let (said, calls) = world.settle();
+    let delete = Call::Delete { name: "strategy.trend.drawdown".into(), uid: uid(10) };
+    assert_eq!((said, calls), (vec![], vec![delete]), "the old uid does not resume it");
+    world.drop_halt("desk", "strategy.trend.drawdown");
+    let (_, calls) = world.settle();
+    assert!(matches!(calls.as_slice(), [Call::Create(_)]), "{calls:?}");
+    world.put(object(11, "desk", "strategy.trend.drawdown", of_strategy("trend")));
+    world.settle();
+    assert_eq!(world.names(), ["strategy.trend.drawdown"]);
+}
+
+#[test]
+fn an_object_of_anothers_with_the_name_of_a_breaker_stands_for_it_and_nothing_is_asked_for_again() {
+    let mut world = World::new();
+    world.in_force.push(breaker(1, "trend"));
+    world.put(object(10, "desk", "strategy.trend.drawdown", of_strategy("nobody")));
+    assert_eq!(world.settle(), (vec![], vec![]));
+    assert_eq!(world.names(), ["strategy.trend.drawdown"]);
+    world.drop_halt("desk", "strategy.trend.drawdown");
+    assert_eq!(world.settle().0, ["-strategy.trend.drawdown by deletion of its TradingHalt"]);
+}
+
+#[test]
+fn spec_halted_is_not_weakened_by_a_halt_that_took_the_latchs_name() {
+    let mut world = World::new();
+    let mut weak = object(10, "desk", "strategy.trend.latched", of_strategy("trend"));
+    weak.spec.instruments = vec!["ETH-USD".into()];
+    weak.spec.action = tradewind_crds::common::HaltAction::StopEntries;
+    world.put(weak);
+    world.settle();
+    assert_eq!(world.in_force[0].instruments.len(), 1);
+    world.strategy(halted(facts(1, "trend")));
+    world.settle();
+    let held = |world: &World| (world.in_force[0].instruments.len(), world.in_force[0].action);
+    assert_eq!(held(&world), (0, HaltAction::CancelEntries));
+    world.strategy(facts(1, "trend"));
+    world.settle();
+    assert_eq!(held(&world), (0, HaltAction::CancelEntries), "taken back, it sticks");
+}
+
+#[test]
 fn a_halt_of_the_operators_namespace_cannot_be_resumed_from_the_pod() {
     let mut world = World::new();
     world.put(object(10, "tradewind", "all", json!({"cluster": {}})));

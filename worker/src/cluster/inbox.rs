@@ -141,3 +141,7 @@ impl LastLook for Shared {
         self.0.borrow_mut().next(state, published)
     }
 }
+
+#[cfg(test)]
+#[path = "inbox_tests.rs"]
+mod tests;

@@ -15,7 +15,7 @@ pub const SEEN_WITHIN: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::Display)]
 #[strum(serialize_all = "lowercase")]
 pub enum Which {
-    /// The account's ConfigMap. While it is not seen the last configuration holds.
+    /// The account's ConfigMap. Read once it may go unseen: the last configuration holds.
     Configuration,
     /// The account's strategies.
     Strategies,
@@ -37,13 +37,15 @@ struct Watched {
 #[derive(Debug, Clone)]
 pub struct Sight {
     watches: Vec<Watched>,
+    /// Whether the configuration was read since the start; what is mounted then may be older than what was in force.
+    configured: bool,
 }
 
 impl Sight {
-    /// Nothing was seen yet. Only these watches make blind.
+    /// Nothing was seen yet. Only these watches make blind, and the configuration until it was listed once.
     pub fn new(watches: &[Which]) -> Self {
         let unseen = |which: &Which| Watched { which: *which, listed: false, seen: None };
-        Self { watches: watches.iter().map(unseen).collect() }
+        Self { watches: watches.iter().map(unseen).collect(), configured: false }
     }
 
     /// The watch was alive at that instant.
@@ -58,6 +60,7 @@ impl Sight {
         for watched in self.watches.iter_mut().filter(|watched| watched.which == which) {
             watched.listed = true;
         }
+        self.configured |= which == Which::Configuration;
         self.saw(which, at);
     }
 
@@ -66,7 +69,8 @@ impl Sight {
         let alive = |watched: &Watched| {
             watched.listed && watched.seen.is_some_and(|at| now.saturating_duration_since(at) < SEEN_WITHIN)
         };
-        self.watches.iter().find(|watched| !alive(watched)).map(|watched| watched.which)
+        let dead = self.watches.iter().find(|watched| !alive(watched)).map(|watched| watched.which);
+        dead.or_else(|| (!self.configured).then_some(Which::Configuration))
     }
 }
 
@@ -94,6 +98,9 @@ mod tests {
         sight.saw(Which::Halts, at(0));
         assert_eq!(sight.blind(at(0)), Some(Which::Halts), "open, but its list is not complete");
         sight.listed(Which::Halts, at(1));
+        sight.saw(Which::Configuration, at(1));
+        assert_eq!(sight.blind(at(1)), Some(Which::Configuration), "what is mounted may be old");
+        sight.listed(Which::Configuration, at(1));
         assert_eq!(sight.blind(at(14)), None);
         assert_eq!(sight.blind(at(15)), Some(Which::Strategies));
         sight.saw(Which::Strategies, at(15));
@@ -107,9 +114,10 @@ mod tests {
     fn what_is_not_watched_does_not_make_blind_and_an_older_sighting_does_not_age_a_newer_one() {
         let start = Instant::now();
         let mut sight = Sight::new(&[Which::Halts]);
+        sight.listed(Which::Configuration, start);
         sight.listed(Which::Halts, start + Duration::from_secs(10));
         sight.saw(Which::Halts, start);
-        sight.saw(Which::Configuration, start);
+        sight.saw(Which::Strategies, start);
         assert_eq!(sight.blind(start + Duration::from_secs(24)), None);
     }
 

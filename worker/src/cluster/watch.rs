@@ -246,6 +246,9 @@ where
                     Err(_) | Ok(None) => break None,
                     Ok(Some(Err(error))) => break Some(error.to_string()),
                     Ok(Some(Ok(WatchEvent::Bookmark(mark)))) => {
+                        if goes_back(&self.version, &mark.metadata.resource_version) {
+                            return Broken::Expired;
+                        }
                         self.version = mark.metadata.resource_version;
                         None
                     }
@@ -274,6 +277,11 @@ where
     }
 }
 
+/// Whether the history goes back, as after the restoration of a backup: what happened since then was not told.
+fn goes_back(from: &str, to: &str) -> bool {
+    from.parse::<u64>().ok().zip(to.parse::<u64>().ok()).is_some_and(|(from, to)| to < from)
+}
+
 /// Ever longer pauses between failures; each run of failures is told once.
 #[derive(Default)]
 struct Pause {
@@ -294,5 +302,17 @@ impl Pause {
         let doubled = PAUSE.saturating_mul(2_u32.saturating_pow(self.failures.min(8)));
         self.failures = self.failures.saturating_add(1);
         tokio::time::sleep(doubled.min(LONGEST_PAUSE)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_that_goes_back_is_listed_anew_and_one_nobody_can_compare_is_followed() {
+        assert!(goes_back("1200", "900"));
+        assert!(!goes_back("900", "900") && !goes_back("900", "1200"));
+        assert!(!goes_back("", "900") && !goes_back("a1200", "900"));
     }
 }

@@ -50,11 +50,12 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
     let shutdown = session::shutdown_signal()?;
     let (account, namespace, pod) = (&options.account, &options.namespace, &options.pod_name);
     tracing::info!(account, namespace, pod, version = env!("CARGO_PKG_VERSION"), "worker started");
-    let (desk, mut assembly) = desk(options)?;
+    let (mut desk, mut assembly) = desk(options)?;
     let scope = desk.scope().clone();
     let account = assembly.config.account.clone();
     let ledger = ledger_options(options, &account);
     let mut driver = session::open(&mut assembly, &options.data_dir, &ledger, Whose::Anyones).await?;
+    remember(&mut desk, &driver, &mut assembly);
     let suspects: Suspects = Arc::new(Mutex::new(Vec::new()));
     crash::watch_panics(&options.data_dir, driver.state.probe(), Arc::clone(&suspects));
     // Closed before anything can happen, until something is seen.
@@ -107,6 +108,15 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
     keeper.release().await;
     tracing::info!("worker stopped; what is known is durable");
     Ok(())
+}
+
+/// The desk learns of strategies that are gone and still hold something, and what it then tells is what is started with.
+fn remember(desk: &mut Desk, driver: &Running, assembly: &mut Assembly) {
+    let gone = driver.state.strategy_views().into_iter().filter(|view| !view.present);
+    desk.remember(gone.map(|view| view.config));
+    if let Some(told) = desk.told() {
+        assembly.config.clone_from(&told.config);
+    }
 }
 
 /// From recovery to the end of the data and beyond, until somebody asks to stop.

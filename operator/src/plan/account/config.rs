@@ -15,7 +15,7 @@ use tradewind_crds::objects::{Key, Kind, ObjectId, Objects, uid_of};
 use tradewind_crds::problem::Problems;
 use tradewind_crds::published::{Published, PublishedAccount, PublishedStrategy, digest, strategy_key};
 use tradewind_crds::resolve::{Resolution, claims, resolve};
-use tradewind_crds::trading_strategy::TradingStrategy;
+use tradewind_crds::trading_strategy::{self as wire, TradingStrategy};
 
 /// Most bytes of a ConfigMap's data that are published: the API server takes 1 MiB of the whole object.
 pub const MOST_BYTES: usize = 900 * 1024;
@@ -242,7 +242,7 @@ fn entry(
             let desired_state = if references_missing(input, strategy) {
                 missing(last)
             } else {
-                resolved.map_or(last, |resolved| resolved.desired_state)
+                resolved.map_or_else(|| found_again(last, publication, strategy), |now| now.desired_state)
             };
             if desired_state == last {
                 return Some(Entry { hash: entry.hash.clone(), text: text.clone() });
@@ -266,6 +266,19 @@ fn missing(last: DesiredState) -> DesiredState {
         DesiredState::Trading | DesiredState::ExitOnly | DesiredState::ReferenceMissing => {
             DesiredState::ReferenceMissing
         }
+    }
+}
+
+/// What a strategy that is not valid does once nothing that it names is missing any more: what its spec says, since the
+/// entry says no longer what it did before. While the account itself has problems it waits for that too.
+fn found_again(last: DesiredState, publication: &Publication, strategy: &TradingStrategy) -> DesiredState {
+    if last != DesiredState::ReferenceMissing || publication.resolution.account.is_err() {
+        return last;
+    }
+    match strategy.spec.desired_state {
+        wire::DesiredState::Trading => DesiredState::Trading,
+        wire::DesiredState::ExitOnly => DesiredState::ExitOnly,
+        wire::DesiredState::Stopped => DesiredState::Stopped,
     }
 }
 

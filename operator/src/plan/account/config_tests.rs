@@ -108,6 +108,19 @@ fn without_the_accounts_policy_nobody_enters_and_nothing_else_changes() {
 }
 
 #[test]
+fn a_strategy_spoilt_while_a_policy_was_missing_runs_as_it_was_last_valid_when_that_is_back() {
+    let first = next(&two(), None);
+    let spoilt = edited(&two(), "alpha", spoil);
+    let mut without = spoilt.clone();
+    without.policies.clear();
+    let second = next(&without, Some(&first));
+    assert_eq!(parsed(&second, "alpha").strategy.desired_state, DesiredState::ReferenceMissing);
+    let third = next(&spoilt, Some(&second));
+    assert_eq!(text(&third, "alpha"), text(&first, "alpha"));
+    assert_eq!(next(&spoilt, Some(&third)).data, third.data, "and stays so");
+}
+
+#[test]
 fn without_its_own_policy_one_strategy_makes_no_entries() {
     let first = next(&two(), None);
     let named =
@@ -209,6 +222,12 @@ fn an_operator_that_died_after_recording_a_grant_grants_nothing_twice() {
     let first = next(&two(), None);
     let second = published(&two(), Some(&first), None, None, MOST_BYTES);
     assert_eq!((second.grants, second.data), (first.grants, first.data));
+    // Also when an older strategy has come meanwhile that asks for the same asset.
+    let late = next(&objects(&[strategy("beta", 2, "BTC-USD")]), None);
+    let both = objects(&[strategy("alpha", 1, "BTC-USD"), strategy("beta", 2, "BTC-USD")]);
+    let third = published(&both, Some(&late), None, None, MOST_BYTES);
+    assert_eq!(granted(&third), pairs(&[("beta", "1000")]));
+    assert_eq!((text(&third, "alpha"), parsed(&third, "beta").hash), (None, late.hashes["beta"].clone()));
 }
 
 #[test]

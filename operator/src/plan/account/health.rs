@@ -7,7 +7,7 @@ use tradewind_crds::exchange_account::{ExchangeAccount, ExchangeAccountStatus};
 use tradewind_crds::names;
 use tradewind_crds::objects::Key;
 use tradewind_crds::reasons::Reason;
-use tradewind_crds::reasons::condition::{DATA_FRESH, POSITIONS_RECONCILED};
+use tradewind_crds::reasons::condition::{DATA_FRESH, POSITIONS_RECONCILED, SUPERVISED};
 use tradewind_crds::trading_strategy::Phase;
 
 use crate::plan::conditions::{self, Status, get};
@@ -95,8 +95,8 @@ fn absent(signs: &Signs<'_>) -> Verdict {
 
 /// What the pod shows to be wrong or not yet there.
 fn troubled(signs: &Signs<'_>, pod: &PodView) -> Option<Verdict> {
-    if let Some(lost) = pod.reason.as_ref().filter(|words| pod.deleting && words.reason == "NodeLost") {
-        return Some(lost_node(pod, &lost.message));
+    if pod.silent {
+        return Some(lost_node(pod));
     }
     if pod.deleting || pod.restart_hash.as_deref() != Some(signs.restart_hash) {
         let message = format!("pod {} is being replaced; the next one starts when it has ended", pod.name);
@@ -131,13 +131,12 @@ fn troubled(signs: &Signs<'_>, pod: &PodView) -> Option<Verdict> {
     Some(Verdict::waiting(Reason::WorkerStarting, Phase::Starting, message))
 }
 
-fn lost_node(pod: &PodView, words: &str) -> Verdict {
+fn lost_node(pod: &PodView) -> Verdict {
     let node = pod.node.as_deref().unwrap_or("unknown");
     let message = format!(
-        "node {node} of pod {} does not answer ({}); no second worker is started, since the first may still trade: \
-         bring the node back, or once its machine is off for certain run: kubectl delete node {node}",
+        "node {node} of pod {} does not answer; no second worker is started, since the first may still trade: bring \
+         the node back, or once its machine is off for certain run: kubectl delete node {node}",
         pod.name,
-        sentence(words),
     );
     Verdict::stalled(Reason::NodeLost, Phase::Degraded, message)
 }
@@ -193,7 +192,7 @@ fn reported(signs: &Signs<'_>) -> Option<Verdict> {
         return Some(Verdict::waiting(Reason::WorkerStarting, Phase::Starting, message));
     }
     let conditions = &status?.conditions;
-    [POSITIONS_RECONCILED, DATA_FRESH].into_iter().find_map(|type_| {
+    [POSITIONS_RECONCILED, SUPERVISED, DATA_FRESH].into_iter().find_map(|type_| {
         let condition = get(conditions, type_).filter(|condition| condition.status == "False")?;
         let reason = known(&condition.reason).filter(|reason| *reason != Reason::Completed)?;
         Some(Verdict::waiting(reason, Phase::Degraded, condition.message.clone()))

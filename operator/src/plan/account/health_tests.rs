@@ -127,15 +127,17 @@ fn a_crash_is_told_by_its_last_words() {
 
 #[test]
 fn a_lost_node_waits_for_a_person_and_starts_no_second_worker() {
-    let pod = PodView {
-        deleting: true,
-        reason: Some(words("NodeLost", "Node node-1 which was running pod paper-0 is unresponsive")),
-        ..ready()
-    };
-    let account = fresh();
-    let verdict = verdict(&signs(&account, Some(&pod)));
-    assert_eq!((verdict.reason, verdict.phase, verdict.stalled), (Reason::NodeLost, Phase::Degraded, true));
-    assert!(verdict.message.ends_with("kubectl delete node node-1"), "{}", verdict.message);
+    // Silent for a while, and later evicted.
+    for deleting in [false, true] {
+        let pod = PodView { silent: true, ready: false, deleting, ..ready() };
+        let account = fresh();
+        let verdict = verdict(&signs(&account, Some(&pod)));
+        assert_eq!(
+            (verdict.reason, verdict.phase, verdict.stalled),
+            (Reason::NodeLost, Phase::Degraded, true)
+        );
+        assert!(verdict.message.ends_with("kubectl delete node node-1"), "{}", verdict.message);
+    }
 }
 
 #[test]
@@ -187,6 +189,7 @@ fn what_the_worker_says_of_itself_is_repeated() {
             Reason::LedgerUnavailable,
             Phase::Degraded,
         ),
+        (reporting(SUPERVISED, "False", "LeaseLost"), Status::False, Reason::LeaseLost, Phase::Degraded),
         (reporting(DATA_FRESH, "False", "Completed"), Status::True, Reason::Completed, Phase::Running),
         (reporting(DATA_FRESH, "True", "Completed"), Status::True, Reason::Completed, Phase::Running),
         (reporting(DATA_FRESH, "False", "NoSuchReason"), Status::True, Reason::Running, Phase::Running),

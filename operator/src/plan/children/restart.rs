@@ -18,12 +18,13 @@ struct Covered<'a> {
     market_data: &'a MarketDataConfig,
     ledger: &'static str,
     resources: &'a Resources,
+    halts_of: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     restarted_at: Option<&'a str>,
 }
 
 /// The digest of what needs a new process: quote currency, venue, market data, kind of ledger, the account's own
-/// resources, and the annotation by which a person asks for it.
+/// resources, the operator's namespace, whose halts a worker watches, and the annotation by which a person asks for it.
 ///
 /// Not the image and not the operator's defaults, so that an upgrade of the operator leaves workers alone; not limits
 /// and strategies, which a running worker takes over; not the size of the ledger, which grows under it.
@@ -36,6 +37,7 @@ pub fn restart_hash(source: &Source<'_>) -> String {
         market_data: &account.market_data,
         ledger: "sqlite",
         resources: &source.worker.resources,
+        halts_of: &source.settings.namespace,
         restarted_at: source.restarted_at,
     })
 }

@@ -56,6 +56,7 @@ impl InMemory {
     }
 
     async fn lost() -> LeaseError {
+        // paces: virtual time moves on, nobody waits.
         tokio::time::sleep(REQUEST_TIMEOUT).await;
         LeaseError::TimedOut(REQUEST_TIMEOUT)
     }
@@ -139,6 +140,7 @@ impl Worker {
 }
 
 async fn pass(seconds: f64) {
+    // paces: virtual time moves on, nobody waits.
     tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
 }
 

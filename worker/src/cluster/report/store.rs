@@ -116,3 +116,49 @@ impl Store for ApiStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::http::Uri;
+
+    use super::*;
+
+    /// The status of `desk/trend` is written for the object of one uid, while one of another has the name.
+    async fn written(ours: u128, there: u128) -> (Outcome, Uri, Value) {
+        let uid = |number| Uid(uuid::Uuid::from_u128(number));
+        let asked = Arc::<Mutex<Option<(Uri, Value)>>>::default();
+        let notes = Arc::clone(&asked);
+        let answer = async move |uri: Uri, body: String| {
+            *notes.lock().unwrap() = Some((uri, serde_json::from_str(&body).unwrap()));
+            let meta = json!({"namespace": "desk", "name": "trend", "uid": uid(there).to_string()});
+            json!({"apiVersion": "tradewind.dev/v1alpha1", "kind": "TradingStrategy", "metadata": meta})
+                .to_string()
+        };
+        let store = ApiStore::new(&Client::new(Router::new().fallback(answer), "default"), "desk");
+        let status = json!({"conditions": []});
+        let outcome = store.write(Kind::Strategy, "trend", uid(ours), &status).await.unwrap();
+        let (uri, sent) = asked.lock().unwrap().take().unwrap();
+        (outcome, uri, sent)
+    }
+
+    #[tokio::test]
+    async fn a_status_is_written_under_the_workers_own_name_and_nothing_beside_it() {
+        let (outcome, uri, sent) = written(1, 1).await;
+        assert_eq!(outcome, Outcome::Written);
+        let path = "/apis/tradewind.dev/v1alpha1/namespaces/desk/tradingstrategies/trend/status";
+        assert_eq!(uri.path(), path);
+        let query = uri.query().unwrap();
+        assert!(query.contains("fieldManager=tradewind-worker") && query.contains("force=true"), "{query}");
+        let kind = json!({"apiVersion": "tradewind.dev/v1alpha1", "kind": "TradingStrategy",
+            "status": {"conditions": []}});
+        assert_eq!(sent, kind);
+    }
+
+    #[tokio::test]
+    async fn another_object_of_the_name_is_not_ours() {
+        assert_eq!(written(1, 2).await.0, Outcome::Gone);
+    }
+}

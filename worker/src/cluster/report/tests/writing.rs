@@ -74,6 +74,7 @@ fn writer(store: &InMemory) -> (Writer, watch::Sender<Option<Arc<Report>>>) {
 }
 
 async fn pass(seconds: f64) {
+    // paces: virtual time moves on, nobody waits.
     tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
 }
 

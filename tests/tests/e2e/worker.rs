@@ -1,0 +1,104 @@
+//! What happens to a worker: killed, paused, replaced.
+
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+use tradewind_tests::cluster::{patience, wait_for};
+
+use crate::desk::Desk;
+use crate::{one_of_each, records};
+
+/// Longer than the Lease lasts, shorter than it takes the kubelet to give the container up.
+const PAUSE: std::time::Duration = std::time::Duration::from_secs(18);
+
+/// A desk whose one strategy trades, and the folder of its ledger.
+async fn trading() -> (Desk, crate::release::Release, PathBuf) {
+    let (desk, release) = Desk::with_operator().await;
+    desk.apply(&one_of_each()).await;
+    desk.phase("strat/trend", "Running").await;
+    desk.trades_on("paper", "BTC-USD", 5).await;
+    let folder = desk.data_dir("paper").await;
+    (desk, release, folder)
+}
+
+#[tokio::test]
+async fn a_killed_worker_is_started_again_goes_on_and_doubles_nothing() {
+    let (desk, _release, folder) = trading().await;
+    let before = desk.worker("paper").await.unwrap();
+    let decided = records::decisions(&folder).await.len();
+    assert_eq!(desk.cluster.signal_pod(desk.name(), "paper-0", Signal::SIGKILL).await, 1);
+    wait_for("the kubelet to start it again", patience(60), async || {
+        let now = desk.worker("paper").await?;
+        if now.restarts > before.restarts { Ok(()) } else { Err(format!("{now:?}")) }
+    })
+    .await;
+    desk.trades_on("paper", "BTC-USD", 5).await;
+    desk.phase("exacct/paper", "Running").await;
+    assert_eq!(desk.worker("paper").await.unwrap().uid, before.uid, "the same pod");
+
+    desk.patch("strat/trend", r#"{"desiredState":"Stopped"}"#).await;
+    desk.wait("strat/trend", ".status.phase", 30, |phase| phase == "Stopped").await;
+    records::assert_nothing_doubled(&folder).await;
+    let rows = records::decisions(&folder).await;
+    assert!(rows.len() > decided, "it went on where it was");
+    let bars: Vec<_> = rows.iter().map(|row| row.bar).collect();
+    let mut once = bars.clone();
+    once.dedup();
+    assert_eq!(bars, once, "each bar was decided on once");
+    desk.close().await;
+}
+
+#[tokio::test]
+async fn a_paused_worker_that_wakes_enters_nothing_before_it_sees_again() {
+    let (desk, _release, folder) = trading().await;
+    desk.cluster.signal_pod(desk.name(), "paper-0", Signal::SIGSTOP).await;
+    // What it had durable when it stopped; nothing is added while it sleeps.
+    let asleep = records::decisions(&folder).await.len();
+    tokio::time::sleep(PAUSE).await;
+    assert_eq!(records::decisions(&folder).await.len(), asleep);
+    desk.cluster.signal_pod(desk.name(), "paper-0", Signal::SIGCONT).await;
+
+    // The bars of the pause are all due at once: it decides on them before anything can have told it of a halt.
+    let rows = wait_for("it to decide on what it slept through", patience(30), async || {
+        let rows = records::decisions(&folder).await;
+        let entered = rows[asleep..].iter().any(|row| row.outcome == "Enter");
+        if entered { Ok(rows) } else { Err(format!("{} decisions, no entry", rows.len() - asleep)) }
+    })
+    .await;
+    let since: Vec<&str> = rows[asleep..].iter().map(|row| row.outcome.as_str()).collect();
+    let blind = |outcome: &&str| ["Blind", "LeaseLost"].contains(outcome);
+    let first = since.iter().position(|outcome| *outcome == "Enter").unwrap();
+    let denied = since[..first].iter().filter(|outcome| blind(outcome)).count();
+    assert!(denied >= 5, "it entered before it saw: {:?}", &since[..=first]);
+    assert!(!since[first..].iter().any(blind), "it saw from then on");
+    desk.trades_on("paper", "BTC-USD", 5).await;
+    desk.close().await;
+}
+
+#[tokio::test]
+async fn an_account_edit_that_needs_a_restart_replaces_the_pod_after_the_old_is_gone() {
+    let (desk, _release, folder) = trading().await;
+    let before = desk.worker("paper").await.unwrap();
+    let old = desk.cluster.pod_processes(desk.name(), "paper-0").await;
+    assert_eq!((old.len(), records::epoch(&folder).await), (1, 1));
+
+    desk.patch("exacct/paper", r#"{"worker":{"resources":{"requests":{"cpu":"60m"}}}}"#).await;
+    let after = wait_for("another pod", patience(60), async || {
+        let now = desk.worker("paper").await?;
+        if now.uid == before.uid {
+            return Err("the old one".to_owned());
+        }
+        // The name is free only when the kubelet has told that its processes are gone.
+        assert!(!PathBuf::from(format!("/proc/{}", old[0])).exists(), "the old one runs beside the new one");
+        Ok(now)
+    })
+    .await;
+    desk.phase("exacct/paper", "Running").await;
+    desk.trades_on("paper", "BTC-USD", 5).await;
+    assert_eq!(records::epoch(&folder).await, 2, "opened once more, by the new one");
+    let events = desk.kubectl(&["events", "--for", "exacct/paper"]).await.success();
+    assert!(events.contains("WorkerReplacing"), "{events}");
+    assert_eq!(desk.worker("paper").await.unwrap(), after, "replaced once");
+    records::assert_nothing_doubled(&folder).await;
+    desk.close().await;
+}
