@@ -87,8 +87,10 @@ async fn tests_of_a_run_share_one_control_plane_with_a_namespace_each() {
 async fn our_kinds_are_served() {
     let cluster = Cluster::shared().await;
     cluster.apply_crds().await;
-    let out = cluster.kubectl(&["get", "trading", "-A"]).await;
-    assert_eq!((out.ok, out.out.as_str(), out.err.trim()), (true, "", "No resources found"));
+    let namespace = cluster.namespace().await;
+    let out = cluster.kubectl(&["get", "trading", "-n", namespace.name()]).await;
+    let empty = format!("No resources found in {namespace} namespace.");
+    assert_eq!((out.ok, out.out.as_str(), out.err.trim()), (true, "", empty.as_str()));
 }
 
 #[tokio::test]
@@ -204,8 +206,11 @@ async fn a_pod_writes_its_volume_as_an_ordinary_user_and_the_volume_goes_with_it
     let pods = namespace.api::<Pod>();
     running(&pods, "writer").await;
 
-    let said = pods.logs("writer", &kube::api::LogParams::default()).await.unwrap();
-    assert_eq!(said, "uid 65532 wrote /data/written\n");
+    wait_for("what the pod says", patience(10), async || {
+        let said = pods.logs("writer", &kube::api::LogParams::default()).await.map_err(|e| e.to_string())?;
+        if said == "uid 65532 wrote /data/written\n" { Ok(()) } else { Err(said) }
+    })
+    .await;
     let folder = volume_folder(&cluster, &namespace, "writer").await;
     assert_eq!(fs::read_to_string(folder.join("written")).unwrap(), "hello");
 

@@ -54,6 +54,7 @@ async fn a_paused_worker_that_wakes_enters_nothing_before_it_sees_again() {
     desk.cluster.signal_pod(desk.name(), "paper-0", Signal::SIGSTOP).await;
     // What it had durable when it stopped; nothing is added while it sleeps.
     let asleep = records::decisions(&folder).await.len();
+    // paces: the pause itself is what is tested.
     tokio::time::sleep(PAUSE).await;
     assert_eq!(records::decisions(&folder).await.len(), asleep);
     desk.cluster.signal_pod(desk.name(), "paper-0", Signal::SIGCONT).await;
