@@ -1,5 +1,6 @@
 //! The children of an account among hands that should not touch them: what is changed or deleted is put right, what is
 //! not ours is left alone, and when all is as it should be nothing is written.
+#![allow(clippy::similar_names)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::fs::File;

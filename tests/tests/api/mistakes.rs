@@ -71,7 +71,7 @@ async fn claims_above_the_account_wait_for_those_before_them_and_an_asset_belong
     rig.apply(&all(&[OPEN_POLICY, &account("paper", PACE), &with_capital("first", "AAA-USD", "60000")]))
         .await;
     rig.assert_trading("paper", "first").await;
-    rig.apply(&all(&[&with_capital("greedy", "BBB-USD", "40001"), &with_capital("same", "AAA-USD", "10")]))
+    rig.apply(&all(&[&with_capital("greedy", "BBB-USD", "40001"), &with_capital("same", "AAA-USD", "1000")]))
         .await;
     let said = not_ready(&rig, "strat/greedy", "NotGranted").await;
     for words in ["spec.capital.amount (40001)", "exceeds the", "free on account paper"] {
