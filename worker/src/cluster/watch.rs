@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
 use kube::core::{DeserializeGuard, Resource};
@@ -207,19 +207,6 @@ impl<K> Watched<'_, K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    /// Opens the watch at its place; fails with the reason, or with none when the place is lost.
-    async fn open(
-        &self,
-        params: &WatchParams,
-    ) -> Result<impl Stream<Item = kube::Result<WatchEvent<K>>> + Send + use<K>, Option<String>> {
-        match timeout(PATIENCE, self.api.watch(params, &self.version)).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(kube::Error::Api(status))) if status.code == 410 => Err(None),
-            Ok(Err(error)) => Err(Some(error.to_string())),
-            Err(_) => Err(Some("the API server does not answer".to_owned())),
-        }
-    }
-
     async fn follow<T>(
         &mut self,
         read: &(impl Fn(K) -> Option<T> + Send),
@@ -238,11 +225,15 @@ where
         let mut pause = Pause::default();
         loop {
             let opened = Instant::now();
-            let stream = match self.open(&params).await {
-                Ok(stream) => stream,
-                Err(None) => return Broken::Expired,
-                Err(Some(error)) => {
-                    pause.after(out.which, &error).await;
+            let stream = match timeout(PATIENCE, self.api.watch(&params, &self.version)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(kube::Error::Api(status))) if status.code == 410 => return Broken::Expired,
+                Ok(Err(error)) => {
+                    pause.after(out.which, &error.to_string()).await;
+                    continue;
+                }
+                Err(_) => {
+                    pause.after(out.which, "the API server does not answer").await;
                     continue;
                 }
             };
