@@ -56,10 +56,10 @@ async fn writes(refusal: Option<u16>) -> (Vec<String>, usize) {
 #[tokio::test]
 async fn a_pod_is_replaced_only_when_the_next_is_made_of_what_was_applied() {
     let replaced = "DELETE pods/paper-0".to_owned();
-    let (asked, refused) = writes(None).await;
+    let (asked, refused) = Box::pin(writes(None)).await;
     assert_eq!((asked.last(), refused), (Some(&replaced), 0));
     for code in [403, 422] {
-        let (asked, refused) = writes(Some(code)).await;
+        let (asked, refused) = Box::pin(writes(Some(code))).await;
         assert_eq!(refused, 1);
         assert!(asked.contains(&"PATCH statefulsets/paper".to_owned()), "{asked:?}");
         assert!(!asked.contains(&replaced), "the worker that runs goes on: {asked:?}");
