@@ -1,15 +1,18 @@
 //! What happens to a worker: killed, paused, replaced.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tradewind_tests::cluster::{patience, wait_for};
+use tradewind_tests::rig::objects::halt;
 
 use crate::desk::Desk;
 use crate::{one_of_each, records};
 
-/// Longer than the Lease lasts, shorter than it takes the kubelet to give the container up.
-const PAUSE: std::time::Duration = std::time::Duration::from_secs(18);
+/// Longer than the Lease lasts, shorter than it takes the kubelet to give the container up; half of it is longer than a
+/// watch lasts.
+const PAUSE: Duration = Duration::from_secs(19);
 
 /// A desk whose one strategy trades, and the folder of its ledger.
 async fn trading() -> (Desk, crate::release::Release, PathBuf) {
@@ -49,29 +52,32 @@ async fn a_killed_worker_is_started_again_goes_on_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn a_paused_worker_that_wakes_enters_nothing_before_it_sees_again() {
+async fn a_paused_worker_that_wakes_enters_nothing_before_it_knows_of_a_halt_made_meanwhile() {
     let (desk, _release, folder) = trading().await;
     desk.cluster.signal_pod(desk.name(), "paper-0", Signal::SIGSTOP).await;
     // What it had durable when it stopped; nothing is added while it sleeps.
     let asleep = records::decisions(&folder).await.len();
-    // paces: the pause itself is what is tested.
-    tokio::time::sleep(PAUSE).await;
+    // paces: the pause is what is tested. By half of it the server has ended all its watches, so that nothing of the halt
+    // waits in its sockets.
+    tokio::time::sleep(PAUSE / 2).await;
+    desk.apply(&halt("incident", "account: {name: paper}")).await;
+    // paces: the other half.
+    tokio::time::sleep(PAUSE / 2).await;
     assert_eq!(records::decisions(&folder).await.len(), asleep);
     desk.cluster.signal_pod(desk.name(), "paper-0", Signal::SIGCONT).await;
 
-    // The bars of the pause are all due at once: it decides on them before anything can have told it of a halt.
-    let rows = wait_for("it to decide on what it slept through", patience(30), async || {
+    // The bars of the pause are all due at once; on many of them it would have entered.
+    let rows = wait_for("it to be denied entries", patience(30), async || {
         let rows = records::decisions(&folder).await;
-        let entered = rows[asleep..].iter().any(|row| row.outcome == "Enter");
-        if entered { Ok(rows) } else { Err(format!("{} decisions, no entry", rows.len() - asleep)) }
+        let halted = rows[asleep..].iter().filter(|row| row.outcome == "Halted").count();
+        if halted >= 30 { Ok(rows) } else { Err(format!("{halted} of {} decisions", rows.len() - asleep)) }
     })
     .await;
     let since: Vec<&str> = rows[asleep..].iter().map(|row| row.outcome.as_str()).collect();
-    let blind = |outcome: &&str| ["Blind", "LeaseLost"].contains(outcome);
-    let first = since.iter().position(|outcome| *outcome == "Enter").unwrap();
-    let denied = since[..first].iter().filter(|outcome| blind(outcome)).count();
-    assert!(denied >= 5, "it entered before it saw: {:?}", &since[..=first]);
-    assert!(!since[first..].iter().any(blind), "it saw from then on");
+    assert!(!since.contains(&"Enter"), "it entered before it saw: {since:?}");
+    let said = desk.kubectl(&["logs", "paper-0"]).await.success();
+    assert!(said.contains("entries stopped; exits go on reason=Blind"), "{said}");
+    desk.kubectl(&["delete", "thalt", "incident"]).await.success();
     desk.trades_on("paper", "BTC-USD", 5).await;
     desk.close().await;
 }

@@ -1,14 +1,18 @@
 //! The watches: each a task that lists, then follows, and hands on every event as it came, in order.
 //!
 //! Why not kube's own watcher: it does not tell when a watch was opened anew without news, and that is what being able to
-//! see is judged by. Lists are quorum reads. A watch is cut by the server after eight seconds and given up here after ten
-//! without a word, so that a dead connection is noticed before the worker counts as blind.
+//! see is judged by. Lists are quorum reads. A watch is cut by the server after eight seconds and given up here after
+//! ten, so that a dead connection is noticed before the worker counts as blind.
+//!
+//! News that was read late is no sign of life: a process that was paused finds in its sockets what was sent before. So
+//! only an answer counts, as of the moment it was asked for; and after a time without one everything is listed anew, so
+//! that what happened meanwhile is known together with being able to see.
 
 use std::fmt::Debug;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
 use kube::core::{DeserializeGuard, Resource};
@@ -16,18 +20,18 @@ use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tradewind_crds::names;
 use tradewind_crds::objects::Key;
 use tradewind_crds::trading_halt::TradingHalt;
 use tradewind_crds::trading_strategy::TradingStrategy;
 
 use super::facts::{HaltObject, StrategyFacts};
-use super::sight::Which;
+use super::sight::{SEEN_WITHIN, Which};
 
 /// After this the server ends a watch.
 const WATCH_SECONDS: u32 = 8;
-/// After this without a word a watch is given up.
+/// After this a watch that the server has not ended is given up.
 const SILENCE: Duration = Duration::from_secs(10);
 /// A list, or the opening of a watch, takes at most this long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -69,7 +73,8 @@ pub enum Seen {
 pub struct Input {
     /// From which watch.
     pub which: Which,
-    /// When it was received, by the local monotonic clock.
+    /// As of when the watch is known to be alive, by the local monotonic clock: when its list or its last opening was asked
+    /// for.
     pub at: Instant,
     /// What.
     pub seen: Seen,
@@ -133,15 +138,15 @@ struct Out {
 
 impl Out {
     /// False when nobody listens any more.
-    async fn send(&self, seen: Seen) -> bool {
-        let input = Input { which: self.which, at: Instant::now(), seen };
+    async fn send(&self, at: Instant, seen: Seen) -> bool {
+        let input = Input { which: self.which, at, seen };
         self.inputs.send(input).await.is_ok()
     }
 }
 
 /// Why a watch is not followed any more.
 enum Broken {
-    /// Its place in the history is lost: list anew.
+    /// Its place in the history is lost, or too long ago: list anew.
     Expired,
     /// Nobody listens.
     Unheard,
@@ -160,14 +165,15 @@ async fn keep<K, T>(
 {
     let mut pause = Pause::default();
     loop {
+        let asked = Instant::now();
         match timeout(PATIENCE, list(&api, fields.as_deref())).await {
             Ok(Ok((objects, version))) => {
                 pause.reset();
                 let listed = objects.into_iter().filter_map(&read).collect();
-                if !out.send(wrap(Change::Listed(listed))).await {
+                if !out.send(asked, wrap(Change::Listed(listed))).await {
                     return;
                 }
-                let mut watched = Watched { api: &api, fields: fields.as_deref(), version };
+                let mut watched = Watched { api: &api, fields: fields.as_deref(), version, alive: asked };
                 if let Broken::Unheard = watched.follow(&read, &wrap, &out).await {
                     return;
                 }
@@ -201,12 +207,27 @@ struct Watched<'a, K> {
     api: &'a Api<K>,
     fields: Option<&'a str>,
     version: String,
+    /// When the last answer was asked for.
+    alive: Instant,
 }
 
-impl<K> Watched<'_, K>
+impl<'a, K> Watched<'a, K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
+    /// Opens it where it was left. Without words when that place is lost.
+    async fn open(
+        &self,
+        params: &WatchParams,
+    ) -> Result<impl Stream<Item = kube::Result<WatchEvent<K>>> + use<'a, K>, Option<String>> {
+        match timeout(PATIENCE, self.api.watch(params, &self.version)).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(kube::Error::Api(status))) if status.code == 410 => Err(None),
+            Ok(Err(error)) => Err(Some(error.to_string())),
+            Err(_) => Err(Some("the API server does not answer".to_owned())),
+        }
+    }
+
     async fn follow<T>(
         &mut self,
         read: &(impl Fn(K) -> Option<T> + Send),
@@ -225,24 +246,24 @@ where
         let mut pause = Pause::default();
         loop {
             let opened = Instant::now();
-            let stream = match timeout(PATIENCE, self.api.watch(&params, &self.version)).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(kube::Error::Api(status))) if status.code == 410 => return Broken::Expired,
-                Ok(Err(error)) => {
-                    pause.after(out.which, &error.to_string()).await;
-                    continue;
-                }
-                Err(_) => {
-                    pause.after(out.which, "the API server does not answer").await;
+            let stream = match self.open(&params).await {
+                Ok(stream) => stream,
+                Err(None) => return Broken::Expired,
+                Err(Some(error)) => {
+                    pause.after(out.which, &error).await;
                     continue;
                 }
             };
-            if !out.send(Seen::Alive).await {
+            if opened.saturating_duration_since(self.alive) >= SEEN_WITHIN {
+                return Broken::Expired;
+            }
+            self.alive = opened;
+            if !out.send(opened, Seen::Alive).await {
                 return Broken::Unheard;
             }
             let mut stream = pin!(stream);
             let ended = loop {
-                let change = match timeout(SILENCE, stream.next()).await {
+                let change = match timeout_at(opened + SILENCE, stream.next()).await {
                     Err(_) | Ok(None) => break None,
                     Ok(Some(Err(error))) => break Some(error.to_string()),
                     Ok(Some(Ok(WatchEvent::Bookmark(mark)))) => {
@@ -263,7 +284,7 @@ where
                         read(object).map(Change::Deleted)
                     }
                 };
-                if !out.send(change.map_or(Seen::Alive, wrap)).await {
+                if !out.send(opened, change.map_or(Seen::Alive, wrap)).await {
                     return Broken::Unheard;
                 }
             };
@@ -307,6 +328,14 @@ impl Pause {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::extract::Request;
+    use serde_json::json;
+    use tokio::sync::Mutex;
+
     use super::*;
 
     #[test]
@@ -314,5 +343,64 @@ mod tests {
         assert!(goes_back("1200", "900"));
         assert!(!goes_back("900", "900") && !goes_back("900", "1200"));
         assert!(!goes_back("", "900") && !goes_back("a1200", "900"));
+    }
+
+    /// An API server with one ConfigMap, whose watches say what the test sends, and what it was asked, in one word each.
+    fn server(said: mpsc::Receiver<String>) -> (Client, mpsc::UnboundedReceiver<&'static str>) {
+        let (requests, asked) = mpsc::unbounded_channel();
+        let said = Arc::new(Mutex::new(said));
+        let answer = move |request: Request| {
+            let (requests, said) = (requests.clone(), Arc::clone(&said));
+            async move {
+                let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+                requests.send(if is_watch { "watch" } else { "list" }).unwrap();
+                if !is_watch {
+                    let list = json!({"apiVersion": "v1", "kind": "ConfigMapList", "metadata": {"resourceVersion": "5"},
+                        "items": [{"metadata": {"name": "paper-config", "resourceVersion": "5"}}]});
+                    return Body::from(list.to_string());
+                }
+                // An empty text ends the watch.
+                Body::from_stream(futures::stream::unfold(said, |said| async move {
+                    let text = said.lock().await.recv().await.filter(|text| !text.is_empty())?;
+                    Some((Ok::<_, std::io::Error>(text), said))
+                }))
+            }
+        };
+        (Client::new(Router::new().fallback(answer), "desk"), asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_paused_process_finds_in_its_sockets_is_no_sign_of_life_and_all_is_listed_anew() {
+        let (say, said) = mpsc::channel(8);
+        let (client, mut asked) = server(said);
+        let (inputs, mut incoming) = mpsc::channel(QUEUE);
+        let maps: Api<ConfigMap> = Api::namespaced(client, "desk");
+        let data = |map: ConfigMap| Some(map.data.unwrap_or_default());
+        let out = Out { which: Which::Configuration, inputs };
+        let start = Instant::now();
+        let watching = tokio::spawn(keep(maps, None, data, Seen::Configuration, out));
+        let listed = |input: &Input| matches!(input.seen, Seen::Configuration(Change::Listed(_)));
+        assert!(listed(&incoming.recv().await.unwrap()));
+        assert_eq!(incoming.recv().await.unwrap().seen, Seen::Alive);
+
+        // Sent before the pause or during it, read after it.
+        let event = json!({"type": "MODIFIED", "object": {"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "paper-config", "resourceVersion": "6"}}});
+        say.send(format!("{event}\n")).await.unwrap();
+        say.send(String::new()).await.unwrap();
+        tokio::time::advance(Duration::from_secs(18)).await;
+        let mut late = Vec::new();
+        let anew = loop {
+            let input = incoming.recv().await.unwrap();
+            if listed(&input) {
+                break input;
+            }
+            late.push(input);
+        };
+        assert!(late.iter().all(|input| input.at < start + Duration::from_secs(1)), "{late:?}");
+        assert!(anew.at >= start + Duration::from_secs(18), "{anew:?}");
+        let requests: Vec<&str> = std::iter::from_fn(|| asked.try_recv().ok()).collect();
+        assert_eq!(requests[..4], ["list", "watch", "watch", "list"]);
+        watching.abort();
     }
 }
