@@ -13,6 +13,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource, ResourceExt};
@@ -192,7 +193,24 @@ impl Work<'_> {
         self.one(ChildKind::Service, service).await?;
         let worker = id(ChildKind::StatefulSet, stateful_set);
         if self.outcome.refused.is_empty() || self.observed.children.contains_key(&worker) {
-            self.one(ChildKind::StatefulSet, stateful_set).await?;
+            self.stateful_set(stateful_set).await?;
+        }
+        Ok(())
+    }
+
+    /// The worker, without what others put into its pod: an apply leaves alone what it does not name.
+    async fn stateful_set(&mut self, wanted: &StatefulSet) -> Result<(), Error> {
+        let Some(applied) = self.one(ChildKind::StatefulSet, wanted).await? else { return Ok(()) };
+        if !others_wrote_spec(applied.meta()) {
+            return Ok(());
+        }
+        let template = |set: &StatefulSet| set.spec.as_ref().map(|spec| json!(spec.template));
+        let Some((live, wanted)) = template(&applied).zip(template(wanted)) else { return Ok(()) };
+        let patch = json!({"metadata": {"uid": applied.uid()}, "spec": {"template": exactly(&wanted, &live)}});
+        let id = id(ChildKind::StatefulSet, &applied);
+        let pruned = self.prune::<StatefulSet>(&id, &patch).await?;
+        if pruned != applied.resource_version() && !self.outcome.repaired.contains(&id) {
+            self.outcome.repaired.push(id);
         }
         Ok(())
     }
@@ -287,6 +305,23 @@ impl Work<'_> {
     }
 }
 
+/// Whether somebody else has fields of the spec, so that more may stand there than was applied.
+fn others_wrote_spec(meta: &ObjectMeta) -> bool {
+    meta.managed_fields.iter().flatten().any(|entry| {
+        let other = entry.manager.as_deref() != Some(names::OPERATOR_MANAGER);
+        other && entry.fields_v1.as_ref().is_some_and(|fields| fields.0.get("f:spec").is_some())
+    })
+}
+
+/// A merge patch that leaves of `live` what is wanted and no more; what the API server fills in it fills in again.
+fn exactly(wanted: &Value, live: &Value) -> Value {
+    let (Value::Object(wanted), Value::Object(live)) = (wanted, live) else { return wanted.clone() };
+    let strange = live.keys().filter(|key| !wanted.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    let null = Value::Null;
+    let kept = wanted.iter().map(|(key, value)| (key.clone(), exactly(value, live.get(key).unwrap_or(&null))));
+    kept.chain(strange).collect()
+}
+
 /// Whether an apply changed what was there. The cluster itself binds and resizes a claim at any time, so that another
 /// version of one says nothing.
 fn put_right(live: &Child, applied: &Child) -> bool {
@@ -339,7 +374,7 @@ async fn meta<K: Kind>(
     client: Client,
     namespace: &str,
     name: &str,
-) -> Result<Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>, kube::Error> {
+) -> Result<Option<ObjectMeta>, kube::Error> {
     let found = Api::<K>::namespaced(client, namespace).get_metadata_opt(name).await?;
     Ok(found.map(|object| object.metadata))
 }
