@@ -13,6 +13,8 @@ use k8s_openapi::api::core::v1::{PodSpec, SecurityContext};
 use serde::Serialize;
 use serde_json::Value;
 use tradewind_core::config::ResolvedAccount;
+use tradewind_core::limits::AccountLimits;
+use tradewind_core::money::Percent;
 use tradewind_crds::exchange_account::ExchangeAccount;
 use tradewind_crds::objects::{Key, Objects};
 use tradewind_crds::resolve::resolve_account;
@@ -298,6 +300,11 @@ fn the_restart_hash_changes_with_what_needs_a_new_process_and_with_nothing_else(
     let upgraded =
         settings(&["--worker-image", "w:2", "--worker-memory-limit", "1Gi", "--worker-log", "debug"]);
     assert_eq!(with(&account(), &upgraded, restart_hash), before);
+    let limited = with(&account(), &settings(&[]), |source| {
+        let limits = AccountLimits { max_exposure: Percent(400_000) };
+        restart_hash(&Source { account: &ResolvedAccount { limits, ..source.account.clone() }, ..*source })
+    });
+    assert_eq!(limited, before, "a running worker takes limits over");
     let mut moved = settings(&[]);
     moved.namespace = "elsewhere".to_owned();
     assert_ne!(with(&account(), &moved, restart_hash), before, "a worker watches the halts of one namespace");
