@@ -241,7 +241,7 @@ impl Work<'_> {
     async fn one<K: Kind>(&mut self, kind: ChildKind, wanted: &K) -> Result<Option<K>, Error> {
         let id = id(kind, wanted);
         let live = self.observed.children.get(&id);
-        if self.plan.withheld.contains(&id) || live.is_some_and(|live| live.deleting) {
+        if self.plan.withheld.contains(&id) || live.is_some_and(|live| live.deleted.is_some()) {
             return Ok(None);
         }
         let digest = digest(wanted);
