@@ -313,6 +313,9 @@ fn verdict(
         );
         return Verdict::stalled(Reason::ConfigTooLarge, phase, message);
     }
+    if let Some(verdict) = leaving(observed, &key, phase) {
+        return verdict;
+    }
     let halts = halting(observed);
     let hash = publication.account.as_ref().map(|account| account.hash.as_str()).unwrap_or_default();
     health::verdict(&Signs {
@@ -324,6 +327,21 @@ fn verdict(
         hash,
         halts: &halts,
     })
+}
+
+/// Children that are being deleted and that a finalizer keeps, while there is no worker: none can be made before they are
+/// gone.
+fn leaving(observed: &Observed, account: &Key, phase: Phase) -> Option<Verdict> {
+    let kept = observed.children.iter().filter(|(_, child)| {
+        child.deleted.is_some() && !child.finalizers.is_empty() && is_ours(child, account)
+    });
+    let kept: Vec<_> = kept.map(|(id, child)| format!("{id} by {}", child.finalizers.join(", "))).collect();
+    let message = format!(
+        "what is being deleted is kept by finalizers of others, so that no worker can be made: {}",
+        kept.join("; ")
+    );
+    let hinders = observed.pod.is_none() && !kept.is_empty();
+    hinders.then(|| Verdict::waiting(Reason::WorkerPending, phase, message))
 }
 
 /// Names of the halts that hold for the whole account in all instruments.

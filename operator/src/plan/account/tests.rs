@@ -410,6 +410,19 @@ fn a_stateful_set_that_a_finalizer_keeps_is_given_up_after_the_time_box_and_name
 }
 
 #[test]
+fn an_account_whose_stateful_set_will_not_go_says_what_keeps_it() {
+    let mut seen = running(one());
+    let set = seen.children.get_mut(&id(ChildKind::StatefulSet, "paper")).unwrap();
+    (set.deleted, set.finalizers) = (Some(NOW), vec!["backup.example/hold".to_owned()]);
+    assert_eq!(planned(&seen).verdict.reason, Reason::Running, "a worker that is there goes on");
+    seen.pod = None;
+    let plan = planned(&seen);
+    assert_eq!((plan.verdict.reason, plan.verdict.ready), (Reason::WorkerPending, Status::False));
+    let kept = "StatefulSet desk/paper by backup.example/hold";
+    assert!(plan.verdict.message.contains(kept), "{}", plan.verdict.message);
+}
+
+#[test]
 fn whatever_a_finalizer_keeps_is_named_when_the_account_goes() {
     let mut seen = deleting(alone(running(one())));
     seen.pod = None;
