@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use blake3::{Hash, Hasher};
+use serde::{Deserialize, Serialize};
 
 /// The end of a ledger's hash chain. As text it is `number:hash`, the hash in 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +44,14 @@ impl FromStr for ChainHead {
 }
 
 /// A value of a column, in the two types all databases agree on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Value<'a> {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value<'a> {
+    /// Nothing.
     Null,
+    /// A whole number.
     Int(i64),
+    /// A text.
     Text(Cow<'a, str>),
 }
 

@@ -1,21 +1,26 @@
-//! What can go wrong with a ledger. Each message is one sentence: what, which file, what to do.
+//! What can go wrong with a ledger. Each message is one sentence: what, which ledger, what to do.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tradewind_core::money::MoneyError;
 use tradewind_core::name::Symbol;
 use tradewind_core::order::{Epoch, IntentId};
 
-/// Why the ledger did not do what it was asked. After any of them nothing of the batch was written.
+use crate::place::Place;
+
+/// Why the ledger did not do what it was asked. After any of them nothing of the batch was written, but for
+/// [`LedgerError::Unreachable`], [`LedgerError::Slow`] and [`LedgerError::Busy`] of a commit: whether that was made is
+/// found out by the next one, or at the next start.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// Another worker has it.
     #[error(
-        "{path}: the ledger is in use by {by}; stop that worker, or run this one on another data directory"
+        "{place}: the ledger is in use by {by}; stop that worker, or {} for this one", place.another()
     )]
     Locked {
         /// The ledger.
-        path: PathBuf,
+        place: Place,
         /// Who has it, with process id and since when.
         by: String,
     },
@@ -37,77 +42,85 @@ pub enum LedgerError {
     },
     /// Written by a newer version.
     #[error(
-        "{path}: the ledger has schema {found}, this version knows up to {supported}; run the newer version again"
+        "{place}: the ledger has schema {found}, this version knows up to {supported}; run the newer version again"
     )]
     NewerSchema {
         /// The ledger.
-        path: PathBuf,
+        place: Place,
         /// Its schema version.
         found: i64,
         /// The newest one known here.
         supported: i64,
     },
-    /// A migration failed; the schema is as it was.
-    #[error("{path}: the ledger's schema could not be brought up to date; restore the file from a backup")]
+    /// A migration failed; it goes on where it stopped at the next start.
+    #[error("{place}: the ledger's schema could not be brought up to date; {}", place.to_go_back())]
     Migration {
         /// The ledger.
-        path: PathBuf,
+        place: Place,
         /// Why.
         #[source]
         source: Box<sqlx::migrate::MigrateError>,
     },
-    /// Cannot be written.
+    /// The user may not change the schema, and it is not up to date.
     #[error(
-        "{path}: the ledger cannot be written; give the worker write permission on the file and its directory"
+        "{place}: the schema is not up to date and the user may not change it; let a user with CREATE, ALTER, INDEX, \
+         CREATE VIEW and, for triggers, TRIGGER on the database start the worker once"
     )]
+    SchemaForbidden {
+        /// The ledger.
+        place: Place,
+        /// The server's words.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Cannot be written.
+    #[error("{place}: the ledger cannot be written; {}", place.to_write())]
     ReadOnly {
         /// The ledger.
-        path: PathBuf,
+        place: Place,
     },
     /// No room.
-    #[error(
-        "{path}: no room left for the ledger; free disk space or enlarge the volume, then restart the worker"
-    )]
+    #[error("{place}: no room left for the ledger; {}, then restart the worker", place.to_make_room())]
     DiskFull {
         /// The ledger.
-        path: PathBuf,
+        place: Place,
     },
     /// A row is not what was written.
     #[error(
-        "{path}: row {seq} of {table} was changed outside the worker; restore the file from a backup, or move it away \
-         and check every position against the venue before starting anew"
+        "{place}: row {seq} of {table} was changed outside the worker; {} and check every position against the venue \
+         before starting anew", place.to_go_back()
     )]
     Tampered {
         /// The ledger.
-        path: PathBuf,
+        place: Place,
         /// The table; `chain` for a row that is missing altogether.
         table: &'static str,
         /// Its place in the chain; the row's id where it has none.
         seq: u64,
     },
     /// Made for another account.
-    #[error("{path}: the ledger belongs to account {found}, not to {wanted}; use another data directory")]
+    #[error("{place}: the ledger belongs to account {found}, not to {wanted}; {}", place.another())]
     OtherAccount {
         /// The ledger.
-        path: PathBuf,
+        place: Place,
         /// Name and uid it was made for.
         found: String,
         /// Name and uid it was opened for.
         wanted: String,
     },
     /// Not a ledger at all, or a damaged one.
-    #[error("{path}: the file is no ledger or is damaged; restore it from a backup or move it away")]
+    #[error("{place}: this is no ledger or it is damaged; restore it from a backup or move it away")]
     Corrupt {
         /// The ledger.
-        path: PathBuf,
+        place: Place,
     },
     /// There is none to read.
-    #[error("{path}: there is no ledger; start the worker once, or name the data directory it runs with")]
+    #[error("{place}: there is no ledger; start the worker once, or name the place it runs with")]
     Missing {
         /// Where it should be.
-        path: PathBuf,
+        place: Place,
     },
-    /// The file or its directory cannot be used.
+    /// A file or its directory cannot be used.
     #[error("{path}: the file cannot be opened; check that the path is right and on a working volume")]
     Io {
         /// The file.
@@ -115,6 +128,94 @@ pub enum LedgerError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// The server does not answer.
+    #[error(
+        "{place}: the database server cannot be reached; check that it runs, its address and the network"
+    )]
+    Unreachable {
+        /// The ledger.
+        place: Place,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The server answers too slowly.
+    #[error("{place}: the database server did not answer within {within:?}; check its load and its disk")]
+    Slow {
+        /// The ledger.
+        place: Place,
+        /// How long it was given.
+        within: Duration,
+    },
+    /// Others hold the rows, or gave way to each other.
+    #[error("{place}: other sessions hold the ledger's rows; end them, then restart the worker")]
+    Busy {
+        /// The ledger.
+        place: Place,
+        /// The server's words.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The server refuses the user.
+    #[error(
+        "{place}: the database server refuses the user; check username and password in the Secret, and the user's \
+         rights on the database"
+    )]
+    Refused {
+        /// The ledger.
+        place: Place,
+        /// The server's words.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The connection cannot be made secure.
+    #[error(
+        "{place}: no secure connection to the database server: its certificate must be valid, name the host and come \
+         from the authority in ca.crt"
+    )]
+    Insecure {
+        /// The ledger.
+        place: Place,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Plain text to another machine.
+    #[error("{place}: TLS may be off on loopback only; turn it on")]
+    PlainText {
+        /// The ledger.
+        place: Place,
+    },
+    /// What a commit wrote could be lost with the machine.
+    #[error(
+        "{place}: live trading needs a database that forgets no commit, but {what}; set innodb_flush_log_at_trx_commit \
+         and, with a binary log, sync_binlog to 1"
+    )]
+    NotDurable {
+        /// The ledger.
+        place: Place,
+        /// Which setting stands how.
+        what: String,
+    },
+    /// There is one where one should be restored.
+    #[error("{place}: there is a ledger already; restore to another place, or move this one away first")]
+    Exists {
+        /// Where.
+        place: Place,
+    },
+    /// A copy of a ledger could not be written or read.
+    #[error("the copy of the ledger cannot be written or read; check its file and the room on the disk")]
+    Copy {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A backup is not as it was written.
+    #[error("line {line} of the backup is not as it was written; use another backup")]
+    BadCopy {
+        /// Which line, from 1.
+        line: usize,
     },
     /// The batch lacks the rules of an instrument.
     #[error(
@@ -147,12 +248,28 @@ pub enum LedgerError {
         value: u64,
     },
     /// Anything else the database says.
-    #[error("{path}: the ledger's database failed; check the volume, then restart the worker")]
+    #[error("{place}: the ledger's database failed; check it, then restart the worker")]
     Sql {
         /// The ledger.
-        path: PathBuf,
+        place: Place,
         /// Its words.
         #[source]
         source: sqlx::Error,
     },
+}
+
+impl LedgerError {
+    /// Whether the same may go well a moment later: the server comes back, others let go, a Secret is exchanged.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Slow { .. } | Self::Busy { .. } | Self::Refused { .. }
+        )
+    }
+
+    /// Whether a row is there already that may be there once.
+    pub(crate) fn is_unique_violation(&self) -> bool {
+        let Self::Sql { source, .. } = self else { return false };
+        source.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+    }
 }

@@ -11,21 +11,29 @@
     clippy::cast_precision_loss
 )]
 
+pub mod backup;
 pub mod error;
 pub mod memory;
+pub mod mysql;
 pub mod port;
 pub mod sqlite;
 
 mod balances;
 mod chain;
 mod conflict;
+mod place;
 mod rows;
+mod sql;
 
-pub use chain::{ChainHead, ChainHeadError};
+pub use backup::{Backup, TableColumns};
+pub use chain::{ChainHead, ChainHeadError, Value};
 pub use error::LedgerError;
 pub use memory::MemoryLedger;
+pub use mysql::{MysqlLedger, MysqlOptions, MysqlReader, MysqlServer};
+pub use place::Place;
 pub use port::{
     BalanceRow, Batch, Committed, DecisionFilter, DecisionRow, EquityRow, Ledger, LedgerReader, OutcomeCount,
     Pruned, TradeRow,
 };
+pub use sql::{Dialect, Patience, SqlLedger, SqlReader};
 pub use sqlite::{SqliteLedger, SqliteOptions, SqliteReader};

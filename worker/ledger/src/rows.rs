@@ -55,7 +55,7 @@ macro_rules! table {
             insert: LazyLock::new(|| insert_sql($name, &all_columns(&$ident), 1)),
             select: LazyLock::new(|| {
                 let columns = all_columns(&$ident).join(", ");
-                format!("SELECT {columns} FROM {} WHERE seq BETWEEN ? AND ?", $name)
+                format!("SELECT {columns} FROM {0} WHERE OWN({0}) AND seq BETWEEN ? AND ?", $name)
             }),
         };
     };
@@ -156,14 +156,14 @@ pub(crate) const DECISION_COLUMNS: [&str; 14] = [
 pub(crate) const EQUITY_COLUMNS: [&str; 7] =
     ["strategy", "strategy_name", "at", "equity", "cash", "reference", "exposure"];
 
-fn all_columns(table: &Table) -> Vec<&'static str> {
+pub(crate) fn all_columns(table: &Table) -> Vec<&'static str> {
     ["seq", "prev_hash", "hash"].into_iter().chain(table.columns.iter().map(|c| c.name())).collect()
 }
 
-/// An insert of `rows` rows at once.
+/// An insert of `rows` rows at once, of the ledger they belong to.
 pub(crate) fn insert_sql(table: &str, columns: &[&str], rows: usize) -> String {
-    let row = format!("({})", vec!["?"; columns.len()].join(", "));
-    format!("INSERT INTO {table} ({}) VALUES {}", columns.join(", "), vec![row; rows].join(", "))
+    let row = format!("(OWNER(), {})", vec!["?"; columns.len()].join(", "));
+    format!("INSERT INTO {table} (OWNER, {}) VALUES {}", columns.join(", "), vec![row; rows].join(", "))
 }
 
 pub(crate) fn intent<'a>(intent: &'a Intent, batch: &Batch<'a>) -> Result<Vec<Value<'a>>, LedgerError> {

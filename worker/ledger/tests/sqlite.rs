@@ -14,7 +14,7 @@ use tradewind_core::recovery::History;
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{Batch, DecisionFilter, Ledger, LedgerReader, SqliteLedger, SqliteReader};
 
-use OrderState::{Intended, Sent, Unknown};
+use OrderState::{Intended, Sent};
 
 async fn make() -> (SqliteLedger, TempDir) {
     let dir = TempDir::new().unwrap();
@@ -22,37 +22,6 @@ async fn make() -> (SqliteLedger, TempDir) {
 }
 
 suite!(make);
-
-/// A little of everything.
-async fn fill_up(ledger: &mut SqliteLedger) {
-    let epoch = ledger.identity().epoch.0;
-    let records = [
-        Record::Transfer(transfer("1000", None)),
-        Record::Transfer(transfer("400", Some(strategy()))),
-        Record::Intent(intent(1, epoch)),
-        step(1, epoch, 1, Intended, Sent),
-        booked("t-1", 1),
-        step(1, epoch, 1, Sent, Unknown),
-        set("a"),
-        set("b"),
-        cleared("a"),
-        Record::Rebase {
-            strategy: Some(strategy()),
-            reference: transfer("1", None).amount,
-            at: Timestamp(1),
-        },
-    ];
-    let (rules, checkpoint) = (rules(), checkpoint(7_000));
-    let batch = Batch {
-        records: &records,
-        decisions: &[decision(60_000, "trend", btc())],
-        equity: &[equity(1, None)],
-        checkpoint: Some(&checkpoint),
-        rules: &rules,
-        names: &[],
-    };
-    ledger.commit(&batch).await.unwrap();
-}
 
 #[tokio::test]
 async fn what_is_closed_or_dropped_comes_back_equal_under_the_next_epoch() {
@@ -84,19 +53,7 @@ async fn a_commit_cut_off_before_its_end_leaves_nothing_and_the_next_one_works()
         let records = [Record::Intent(intent(id, 1)), step(id, 1, 1, Intended, Sent)];
         let rules = rules();
         let batch = Batch { records: &records, rules: &rules, ..Batch::default() };
-        let finished = {
-            let mut commit = std::pin::pin!(ledger.commit(&batch));
-            let mut left = polls;
-            std::future::poll_fn(|cx| match commit.as_mut().poll(cx) {
-                std::task::Poll::Ready(result) => std::task::Poll::Ready(Some(result)),
-                std::task::Poll::Pending if left == 0 => std::task::Poll::Ready(None),
-                std::task::Poll::Pending => {
-                    left -= 1;
-                    std::task::Poll::Pending
-                }
-            })
-            .await
-        };
+        let finished = dropped_after(polls, ledger.commit(&batch)).await;
         let after = ledger.history().await.unwrap();
         match finished {
             Some(result) => {

@@ -6,6 +6,7 @@ use std::path::Path;
 use sqlx::migrate::MigrateError;
 
 use crate::error::LedgerError;
+use crate::place::Place;
 
 // Primary result codes, https://www.sqlite.org/rescode.html; extended ones carry them in their low byte.
 const BUSY: i32 = 5;
@@ -22,34 +23,35 @@ pub(super) fn code(error: &sqlx::Error) -> Option<i32> {
     Some(code & 0xff)
 }
 
-pub(super) fn sql(path: &Path, source: sqlx::Error) -> LedgerError {
-    let path = path.to_path_buf();
+pub(super) fn sql(place: &Place, source: sqlx::Error) -> LedgerError {
+    let place = place.clone();
     match code(&source) {
         Some(BUSY | LOCKED) => {
-            LedgerError::Locked { path, by: "another program that writes to the file".to_owned() }
+            LedgerError::Locked { place, by: "another program that writes to the file".to_owned() }
         }
-        Some(READONLY) => LedgerError::ReadOnly { path },
-        Some(FULL) => LedgerError::DiskFull { path },
-        Some(CORRUPT | NOTADB) => LedgerError::Corrupt { path },
-        _ => LedgerError::Sql { path, source },
+        Some(READONLY) => LedgerError::ReadOnly { place },
+        Some(FULL) => LedgerError::DiskFull { place },
+        Some(CORRUPT | NOTADB) => LedgerError::Corrupt { place },
+        _ => LedgerError::Sql { place, source },
     }
 }
 
 pub(super) fn io(path: &Path, source: std::io::Error) -> LedgerError {
-    let path = path.to_path_buf();
     match source.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => LedgerError::ReadOnly { path },
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => LedgerError::DiskFull { path },
-        _ => LedgerError::Io { path, source },
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            LedgerError::ReadOnly { place: path.into() }
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => LedgerError::DiskFull { place: path.into() },
+        _ => LedgerError::Io { path: path.to_path_buf(), source },
     }
 }
 
-pub(super) fn migration(path: &Path, error: MigrateError) -> LedgerError {
+pub(super) fn migration(place: &Place, error: MigrateError) -> LedgerError {
     match error {
-        MigrateError::Execute(source) => sql(path, source),
+        MigrateError::Execute(source) => sql(place, source),
         MigrateError::ExecuteMigration(source, _) if code(&source).is_some_and(|code| code != 1) => {
-            sql(path, source)
+            sql(place, source)
         }
-        other => LedgerError::Migration { path: path.to_path_buf(), source: Box::new(other) },
+        other => LedgerError::Migration { place: place.clone(), source: Box::new(other) },
     }
 }

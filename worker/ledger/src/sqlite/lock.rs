@@ -22,7 +22,7 @@ struct Holder {
 
 /// Held as long as the ledger is open for writing.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub struct Lock {
     _file: File,
 }
 
@@ -41,7 +41,7 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(LedgerError::Locked { path: ledger.to_path_buf(), by: holder(&mut file) });
+                return Err(LedgerError::Locked { place: ledger.into(), by: holder(&mut file) });
             }
             Err(TryLockError::Error(error)) => return Err(fault::io(&path, error)),
         }

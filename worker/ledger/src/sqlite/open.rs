@@ -7,38 +7,35 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr, SqliteConnection};
-use tradewind_core::order::Epoch;
-use tradewind_core::recovery::LedgerIdentity;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr, Sqlite, SqliteConnection};
+use tradewind_core::time::Timestamp;
 
-use super::{Cache, SqliteLedger, SqliteOptions, SqliteReader, commit, fault, lock, read, verify};
-use crate::chain::genesis;
+use super::{SqliteLedger, SqliteOptions, SqliteReader, fault, lock};
+use crate::backup::Backup;
 use crate::error::LedgerError;
+use crate::place::Place;
 use crate::rows::whole;
+use crate::sql::ledger::Db;
+use crate::sql::open::Opener;
+use crate::sql::{Context, Scope, open};
+
+pub(super) use crate::sql::open::Owner;
 
 /// The newest schema known here.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 /// Readers never block a writer in WAL mode; only a foreign program can, and not for long.
 const BUSY: Duration = Duration::from_secs(2);
 
 fn migrator() -> Migrator {
     let ledger = include_str!("../../migrations/sqlite/0001_ledger.sql");
-    Migrator::with_migrations(vec![Migration::new(
-        SCHEMA,
-        "ledger".into(),
-        MigrationType::Simple,
-        ledger.into_sql_str(),
-        false,
-    )])
-}
-
-/// Whose ledger may be opened for writing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owner {
-    /// That of the account in the options alone.
-    Ours,
-    /// Any account's.
-    Anyone,
+    let readers = include_str!("../../migrations/sqlite/0002_commits_and_views.sql");
+    let migration = |version, name: &'static str, sql: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![
+        migration(1, "ledger", ledger),
+        migration(SCHEMA, "commits and views", readers),
+    ])
 }
 
 pub(super) async fn writer(
@@ -55,26 +52,30 @@ pub(super) async fn writer(
         .foreign_keys(true)
         .busy_timeout(BUSY)
         .disable_statement_logging();
-    let mut conn = connect.connect().await.map_err(|e| fault::sql(path, e))?;
+    let place = &Place::from(path);
+    let mut conn = connect.connect().await.map_err(|e| fault::sql(place, e))?;
     if let Some(bytes) = options.max_bytes {
-        limit_size(&mut conn, path, bytes).await?;
+        limit_size(&mut conn, place, bytes).await?;
     }
-    check_schema(&mut conn, path).await?;
-    migrator().run(&mut conn).await.map_err(|e| fault::migration(path, e))?;
-    found(&mut conn, path, options).await?;
-    let identity = adopt(&mut conn, path, options, owner).await?;
-    let head = read::writer_row(&mut conn, path).await?.head;
-    let mut balances = crate::balances::Balances::default();
-    for row in read::balances(&mut conn, path).await? {
-        balances.load(row);
-    }
-    let db = SqliteReader { conn, path: path.to_path_buf() };
-    let cache = Some(Cache { head, balances });
-    Ok(SqliteLedger { db, identity, cache, sql: commit::BulkSql::default(), _lock: lock })
+    check_schema(&mut conn, place).await?;
+    migrator().run(&mut conn).await.map_err(|e| fault::migration(place, e))?;
+    let opener = Opener {
+        account: options.account,
+        account_name: options.account_name.clone(),
+        owner: options.owner.clone(),
+        now: options.now,
+        incarnation: options.incarnation,
+    };
+    found(&mut conn, place, &opener).await?;
+    let mut context = Context::new(place.clone(), None);
+    let mut scope = Scope::<Sqlite> { conn: &mut conn, context: &mut context };
+    let identity = open::adopt(&mut scope, &opener, owner).await?;
+    Ok(SqliteLedger { db: Db::new(conn, connect, context), identity, cache: None, lock })
 }
 
 pub(super) async fn reader(path: &Path) -> Result<SqliteReader, LedgerError> {
-    let missing = || LedgerError::Missing { path: path.to_path_buf() };
+    let place = &Place::from(path);
+    let missing = || LedgerError::Missing { place: place.clone() };
     let exists = path.try_exists().map_err(|e| fault::io(path, e))?;
     if !exists {
         return Err(missing());
@@ -89,17 +90,17 @@ pub(super) async fn reader(path: &Path) -> Result<SqliteReader, LedgerError> {
         // nobody writes, and the file can be read as it is.
         Err(error)
             if matches!(fault::code(&error), Some(fault::CANTOPEN | fault::READONLY))
-                && !log_of(path).exists() =>
+                && !beside(path, "-wal").exists() =>
         {
-            try_read(&connect.immutable(true)).await
+            try_read(&connect.clone().immutable(true)).await
         }
         other => other,
     }
-    .map_err(|e| fault::sql(path, e))?;
-    if check_schema(&mut conn, path).await? < SCHEMA {
+    .map_err(|e| fault::sql(place, e))?;
+    if check_schema(&mut conn, place).await? < SCHEMA {
         return Err(missing());
     }
-    Ok(SqliteReader { conn, path: path.to_path_buf() })
+    Ok(SqliteReader { db: Db::new(conn, connect, Context::new(place.clone(), None)) })
 }
 
 async fn try_read(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
@@ -108,118 +109,117 @@ async fn try_read(options: &SqliteConnectOptions) -> Result<SqliteConnection, sq
     Ok(conn)
 }
 
-fn log_of(path: &Path) -> PathBuf {
+/// The file of that name with something behind it.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
+    name.push(suffix);
     PathBuf::from(name)
 }
 
 /// An empty file is an empty database; made here so that only its owner can read it (SQLite gives the log the same
 /// mode).
 fn create_file(path: &Path) -> Result<(), LedgerError> {
-    if let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
-        let created = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        created.map_err(|e| fault::io(directory, e))?;
-    }
+    create_directory(path)?;
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     file.map(drop).map_err(|e| fault::io(path, e))
 }
 
-async fn limit_size(conn: &mut SqliteConnection, path: &Path, bytes: u64) -> Result<(), LedgerError> {
+fn create_directory(path: &Path) -> Result<(), LedgerError> {
+    if let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
+        let created = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        created.map_err(|e| fault::io(directory, e))?;
+    }
+    Ok(())
+}
+
+async fn limit_size(conn: &mut SqliteConnection, place: &Place, bytes: u64) -> Result<(), LedgerError> {
     let page: i64 = sqlx::query_scalar("PRAGMA page_size")
         .fetch_one(&mut *conn)
         .await
-        .map_err(|e| fault::sql(path, e))?;
+        .map_err(|e| fault::sql(place, e))?;
     let page = u64::try_from(page).unwrap_or(4096).max(1);
     let pages = whole("page limit", bytes / page)?;
     let set = sqlx::query(AssertSqlSafe(format!("PRAGMA max_page_count = {pages}")));
-    set.execute(conn).await.map_err(|e| fault::sql(path, e))?;
+    set.execute(conn).await.map_err(|e| fault::sql(place, e))?;
     Ok(())
 }
 
 /// The schema the file has; zero when it is new. A newer one than ours, and a file of another program, are refused
 /// before anything is written.
-async fn check_schema(conn: &mut SqliteConnection, path: &Path) -> Result<i64, LedgerError> {
-    let sql = |e| fault::sql(path, e);
+async fn check_schema(conn: &mut SqliteConnection, place: &Place) -> Result<i64, LedgerError> {
+    let sql = |e| fault::sql(place, e);
     let count = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
     let ours: i64 = sqlx::query_scalar(count).fetch_one(&mut *conn).await.map_err(sql)?;
     if ours == 0 {
         let all = "SELECT COUNT(*) FROM sqlite_master";
         let tables: i64 = sqlx::query_scalar(all).fetch_one(&mut *conn).await.map_err(sql)?;
-        return if tables == 0 { Ok(0) } else { Err(LedgerError::Corrupt { path: path.to_path_buf() }) };
+        return if tables == 0 { Ok(0) } else { Err(LedgerError::Corrupt { place: place.clone() }) };
     }
     let newest = "SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations";
     let found: i64 = sqlx::query_scalar(newest).fetch_one(&mut *conn).await.map_err(sql)?;
     if found > SCHEMA {
-        return Err(LedgerError::NewerSchema { path: path.to_path_buf(), found, supported: SCHEMA });
+        return Err(LedgerError::NewerSchema { place: place.clone(), found, supported: SCHEMA });
     }
     Ok(found)
 }
 
+/// Makes a ledger out of a backup beside its place, and puts it there when it is whole.
+pub(super) async fn restore(path: &Path, backup: Backup, now: Timestamp) -> Result<(), LedgerError> {
+    let place = &Place::from(path);
+    create_directory(path)?;
+    let lock = lock::Lock::take(path, "restore", now)?;
+    if path.try_exists().map_err(|e| fault::io(path, e))? {
+        return Err(LedgerError::Exists { place: place.clone() });
+    }
+    let made = beside(path, ".restored");
+    let done = restore_to(&made, place, backup, now).await;
+    let done = done.and_then(|()| std::fs::rename(&made, path).map_err(|e| fault::io(path, e)));
+    if done.is_err() {
+        for file in [made.clone(), beside(&made, "-wal"), beside(&made, "-shm")] {
+            std::fs::remove_file(file).ok();
+        }
+    }
+    drop(lock);
+    done
+}
+
+async fn restore_to(made: &Path, place: &Place, backup: Backup, now: Timestamp) -> Result<(), LedgerError> {
+    let sql = |e| fault::sql(place, e);
+    match std::fs::remove_file(made) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fault::io(made, error)),
+        _ => create_file(made)?,
+    }
+    let connect = SqliteConnectOptions::new()
+        .filename(made)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .disable_statement_logging();
+    let mut conn = connect.connect().await.map_err(sql)?;
+    migrator().run(&mut conn).await.map_err(|e| fault::migration(place, e))?;
+    let mut tx = conn.begin_with("BEGIN IMMEDIATE").await.map_err(sql)?;
+    let mut context = Context::new(place.clone(), None);
+    let mut scope = Scope::<Sqlite> { conn: &mut tx, context: &mut context };
+    scope.execute(IDENTITY, open::identity_row(&backup.opener())).await?;
+    backup.write(&mut scope, now).await?;
+    tx.commit().await.map_err(sql)?;
+    conn.close().await.map_err(sql)
+}
+
+const IDENTITY: &str =
+    "INSERT INTO ledger (account, account_name, incarnation, created_at) VALUES (?, ?, ?, ?)";
+
 /// Writes the single rows of a new ledger, once.
-async fn found(conn: &mut SqliteConnection, path: &Path, options: &SqliteOptions) -> Result<(), LedgerError> {
-    let sql = |e| fault::sql(path, e);
+async fn found(conn: &mut SqliteConnection, place: &Place, opener: &Opener) -> Result<(), LedgerError> {
+    let sql = |e| fault::sql(place, e);
     let rows: i64 =
         sqlx::query_scalar("SELECT COUNT(*) FROM ledger").fetch_one(&mut *conn).await.map_err(sql)?;
     if rows != 0 {
         return Ok(());
     }
-    let account = options.account.to_string();
-    let incarnation = i64::from(options.incarnation.0);
-    let hash = genesis(&account, &options.account_name, incarnation, options.now.0);
     let mut tx = conn.begin_with("BEGIN IMMEDIATE").await.map_err(sql)?;
-    sqlx::query(
-        "INSERT INTO ledger (id, account, account_name, incarnation, created_at) VALUES (1, ?, ?, ?, ?)",
-    )
-    .bind(account)
-    .bind(options.account_name.as_str())
-    .bind(incarnation)
-    .bind(options.now.0)
-    .execute(&mut *tx)
-    .await
-    .map_err(sql)?;
-    sqlx::query("INSERT INTO chain_head (id, seq, hash, epoch, owner, opened_at) VALUES (1, 0, ?, 0, '', 0)")
-        .bind(hash.to_hex().to_string())
-        .execute(&mut *tx)
-        .await
-        .map_err(sql)?;
-    let checkpoint = "INSERT INTO checkpoint (id, body, hash) VALUES (1, '', '')";
-    sqlx::query(checkpoint).execute(&mut *tx).await.map_err(sql)?;
+    let mut context = Context::new(place.clone(), None);
+    let mut scope = Scope::<Sqlite> { conn: &mut tx, context: &mut context };
+    scope.execute(IDENTITY, open::identity_row(opener)).await?;
+    open::found(&mut scope, opener).await?;
     tx.commit().await.map_err(sql)
-}
-
-/// Checks whose ledger it is and that its end is as written, and makes it ours.
-async fn adopt(
-    conn: &mut SqliteConnection,
-    path: &Path,
-    options: &SqliteOptions,
-    owner: Owner,
-) -> Result<LedgerIdentity, LedgerError> {
-    let row = read::ledger_row(conn, path).await?;
-    if owner == Owner::Ours && row.account != options.account.to_string() {
-        return Err(LedgerError::OtherAccount {
-            path: path.to_path_buf(),
-            found: format!("{} ({})", row.account_name, row.account),
-            wanted: format!("{} ({})", options.account_name, options.account),
-        });
-    }
-    let present = verify::tail(conn, path).await?;
-    let epoch = Epoch(present.epoch.0.saturating_add(1));
-    let raise = "UPDATE chain_head SET epoch = ?, owner = ?, opened_at = ? WHERE id = 1 AND epoch = ?";
-    let raised = sqlx::query(raise)
-        .bind(whole("epoch", epoch.0)?)
-        .bind(options.owner.as_str())
-        .bind(options.now.0)
-        .bind(whole("epoch", present.epoch.0)?)
-        .execute(&mut *conn)
-        .await
-        .map_err(|e| fault::sql(path, e))?;
-    if raised.rows_affected() == 1 {
-        Ok(LedgerIdentity { incarnation: row.incarnation, epoch })
-    } else {
-        Err(LedgerError::Locked {
-            path: path.to_path_buf(),
-            by: "another worker that has just opened it".to_owned(),
-        })
-    }
 }

@@ -1,6 +1,8 @@
 //! Rows for tests, with hand-picked values. Shared by the suites of all ledgers.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod mariadb;
+pub(crate) mod proxy;
 pub(crate) mod suite;
 
 use std::path::Path;
@@ -195,4 +197,51 @@ pub(crate) async fn commit<L: Ledger>(
     let names = [(strategy(), "trend".into())];
     let batch = Batch { records, rules: &rules, names: &names, ..Batch::default() };
     ledger.commit(&batch).await.map(|done| done.new_fills)
+}
+
+/// Commits a little of everything: ten rows of the chain, a decision, equity and a checkpoint.
+pub(crate) async fn fill_up<L: Ledger>(ledger: &mut L) {
+    let epoch = ledger.identity().epoch.0;
+    let records = [
+        Record::Transfer(transfer("1000", None)),
+        Record::Transfer(transfer("400", Some(strategy()))),
+        Record::Intent(intent(1, epoch)),
+        step(1, epoch, 1, OrderState::Intended, OrderState::Sent),
+        booked("t-1", 1),
+        step(1, epoch, 1, OrderState::Sent, OrderState::Unknown),
+        set("a"),
+        set("b"),
+        cleared("a"),
+        Record::Rebase {
+            strategy: Some(strategy()),
+            reference: transfer("1", None).amount,
+            at: Timestamp(1),
+        },
+    ];
+    let (rules, checkpoint) = (rules(), checkpoint(7_000));
+    let batch = Batch {
+        records: &records,
+        decisions: &[decision(60_000, "trend", btc())],
+        equity: &[equity(1, None)],
+        checkpoint: Some(&checkpoint),
+        rules: &rules,
+        names: &[],
+    };
+    ledger.commit(&batch).await.unwrap();
+}
+
+/// Drives a future that many polls further than its first and then drops it; none if it was not done by then. How far it
+/// has come is the machine's affair.
+pub(crate) async fn dropped_after<T>(polls: u32, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let mut left = polls;
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        std::task::Poll::Ready(result) => std::task::Poll::Ready(Some(result)),
+        std::task::Poll::Pending if left == 0 => std::task::Poll::Ready(None),
+        std::task::Poll::Pending => {
+            left -= 1;
+            std::task::Poll::Pending
+        }
+    })
+    .await
 }

@@ -19,7 +19,7 @@ macro_rules! suite {
         #[tokio::test]
         async fn $name() {
             let (ledger, _kept) = $make().await;
-            common::suite::$name(ledger).await;
+            $crate::common::suite::$name(ledger).await;
         }
     )*};
     ($make:path) => {
