@@ -31,6 +31,9 @@ enum Command {
     Halt(commands::control::HaltOptions),
     /// Resume one halt by its name.
     Resume(commands::control::ResumeOptions),
+    /// Check, export, save or restore a ledger.
+    #[command(subcommand)]
+    Ledger(commands::ledger::Action),
     /// Run the reference job on a file of binary rows and print what it cost as one JSON object.
     ReferenceJob(commands::reference_job::Options),
 }
@@ -65,6 +68,7 @@ async fn dispatch(command: &Command) -> Result<ExitCode, CommandError> {
         Command::Explain(options) => commands::explain::execute(options, out).await?,
         Command::Halt(options) => commands::control::halt(options, out).await?,
         Command::Resume(options) => commands::control::resume(options, out).await?,
+        Command::Ledger(action) => commands::ledger::execute(action, out).await?,
         Command::ReferenceJob(options) => commands::reference_job::execute(options, out).await?,
     }
     Ok(ExitCode::SUCCESS)

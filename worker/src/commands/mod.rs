@@ -4,6 +4,7 @@ pub mod backtest;
 pub mod cluster;
 pub mod control;
 pub mod explain;
+pub mod ledger;
 pub mod reference_job;
 pub mod run;
 mod sink;
@@ -83,6 +84,17 @@ pub enum CommandError {
         "a later worker has taken the account over; this one ends, and its next start finds out how things stand"
     )]
     Superseded,
+    /// The ledger is whole but does not reach as far as it once did.
+    #[error(
+        "the ledger ends with {found} and never held {known}: rows at its end are missing, or it is another ledger; \
+         find out who had access, and restore a backup that holds that row"
+    )]
+    HeadMissing {
+        /// The end it was known to hold.
+        known: tradewind_ledger::ChainHead,
+        /// Its end.
+        found: tradewind_ledger::ChainHead,
+    },
     /// Rows could not be put into words.
     #[error("rows could not be written as JSON: {0}")]
     Json(#[from] serde_json::Error),

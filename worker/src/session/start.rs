@@ -45,6 +45,7 @@ pub(crate) async fn open(
     assembly.include(&ledger.symbols().await?)?;
     let account = &assembly.config.account;
     let VenueConfig::Paper(paper) = &account.venue;
+    ledger.note_paper(true).await?;
     let rules: Vec<_> = assembly.instruments.iter().map(|i| i.rules.clone()).collect();
     let venue = PaperVenue::open(&data_dir.join(PAPER_FILE), paper, &account.quote_currency, &rules).await?;
     if venue.created_with() != paper.balances.as_slice() {
