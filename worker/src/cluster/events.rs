@@ -3,7 +3,7 @@
 //! They are news, not records: what was traded and halted is in the ledger. Nothing waits for them; what is too much is
 //! dropped, trades before halts, and the number is logged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -45,6 +45,8 @@ const PUBLISH_WITHIN: Duration = Duration::from_secs(5);
 const TELL_EVERY: Duration = Duration::from_mins(1);
 /// Longest text, in bytes, as in the API.
 const MAX_NOTE: usize = 1_000;
+/// Texts of which it is remembered that they were told.
+const MAX_TEXTS: usize = 256;
 /// Orders remembered for their fills.
 const MAX_INTENTS: usize = 1_000;
 
@@ -55,7 +57,7 @@ pub struct Note {
     pub type_: EventType,
     /// Why it is told.
     pub reason: Reason,
-    /// What was done, in one word; of one object, reason and word only the first text of a series is kept.
+    /// What was done, in one word.
     pub action: &'static str,
     /// In words.
     pub text: String,
@@ -76,10 +78,10 @@ impl Events {
     /// Publishes as the worker in that pod, in a task that ends when the last copy is dropped and the queue is empty.
     pub fn start(client: Client, pod: &str) -> (Self, JoinHandle<()>) {
         let reporter = Reporter { controller: WORKER_MANAGER.to_owned(), instance: Some(pod.to_owned()) };
-        let recorder = Recorder::new(client, reporter);
+        let recorders = Recorders { client, reporter, by_text: HashMap::new() };
         let (events, queue) = Self::queue();
         let dropped = Arc::clone(&events.dropped);
-        (events, tokio::spawn(publish(recorder, queue, dropped)))
+        (events, tokio::spawn(publish(recorders, queue, dropped)))
     }
 
     fn queue() -> (Self, mpsc::Receiver<Note>) {
@@ -99,7 +101,25 @@ impl Events {
     }
 }
 
-async fn publish(recorder: Recorder, mut queue: mpsc::Receiver<Note>, dropped: Arc<AtomicU64>) {
+/// A recorder a text. One alone counts up the first event of an object, a reason and an action, whatever later ones say:
+/// the second fill would be told at the price of the first.
+struct Recorders {
+    client: Client,
+    reporter: Reporter,
+    by_text: HashMap<String, Recorder>,
+}
+
+impl Recorders {
+    fn of(&mut self, text: &str) -> &Recorder {
+        if self.by_text.len() >= MAX_TEXTS && !self.by_text.contains_key(text) {
+            self.by_text.clear();
+        }
+        let new = || Recorder::new(self.client.clone(), self.reporter.clone());
+        self.by_text.entry(text.to_owned()).or_insert_with(new)
+    }
+}
+
+async fn publish(mut recorders: Recorders, mut queue: mpsc::Receiver<Note>, dropped: Arc<AtomicU64>) {
     let mut failing = false;
     loop {
         let next = tokio::time::timeout(TELL_EVERY, queue.recv()).await;
@@ -112,10 +132,12 @@ async fn publish(recorder: Recorder, mut queue: mpsc::Receiver<Note>, dropped: A
             Ok(None) => return,
             Ok(Some(note)) => note,
         };
+        let text = cut(note.text);
+        let recorder = recorders.of(&text);
         let event = Event {
             type_: note.type_,
             reason: note.reason.as_str().to_owned(),
-            note: Some(cut(note.text)),
+            note: Some(text),
             action: note.action.to_owned(),
             secondary: note.related,
         };
