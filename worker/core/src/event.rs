@@ -108,6 +108,18 @@ pub struct Transfer {
     pub at: Timestamp,
 }
 
+/// A strategy took over what one that is gone had left on the account under the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Succession {
+    /// Whose it was.
+    pub from: Uid,
+    /// Whose it is from then on.
+    pub to: Uid,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// A row of the ledger's append-only history.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -127,6 +139,8 @@ pub enum Record {
     Halt(HaltChange),
     /// Cash moved by other ways than trading.
     Transfer(Transfer),
+    /// A strategy took over what its predecessor left.
+    Succession(Succession),
     /// The drawdown reference was set anew by a resume.
     Rebase {
         /// Of which strategy; none is the account.

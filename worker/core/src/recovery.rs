@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::config::ResolvedStrategy;
-use crate::event::Transfer;
+use crate::event::{Succession, Transfer};
 use crate::halt::Halt;
 use crate::money::{Cash, Price};
 use crate::name::{Symbol, Uid};
@@ -25,6 +25,8 @@ pub struct History {
     pub fills: Vec<BookedFill>,
     /// Every transfer, in order.
     pub transfers: Vec<Transfer>,
+    /// Which strategy took over from which, in order.
+    pub successions: Vec<Succession>,
     /// Halts in force, in the order they were made.
     pub halts: Vec<Halt>,
     /// As of the last commit; none on a new ledger.
@@ -74,8 +76,8 @@ pub struct Checkpoint {
     /// one that is listed and whose object is gone was resumed. The driver's, not the engine's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<(SmolStr, Uid)>,
-    /// Strategies that hold something or have open orders, as they were last configured: should one be gone at the next
-    /// start, what it holds is still known for what it is.
+    /// Strategies that hold something, have open orders or are halted by their uid, as they were last configured: should
+    /// one be gone at the next start, what it left is still known for what it is.
     #[serde(default)]
     pub holding: Vec<ResolvedStrategy>,
 }

@@ -142,14 +142,15 @@ impl Journal {
     }
 
     fn name_strategies(&mut self, state: &State) {
-        let known = self.names.len();
         let mut views = 0;
         while let Some((uid, name)) = u16::try_from(views)
             .ok()
             .and_then(|id| state.strategy_name(tradewind_core::decision::StrategyId(id)))
         {
-            if views >= known {
-                self.names.push((uid, name.into()));
+            match self.names.get_mut(views) {
+                // Another has taken over from it.
+                Some(known) => known.0 = uid,
+                None => self.names.push((uid, name.into())),
             }
             views += 1;
         }

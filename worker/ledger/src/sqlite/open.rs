@@ -11,25 +11,23 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr, SqliteConnecti
 use tradewind_core::order::Epoch;
 use tradewind_core::recovery::LedgerIdentity;
 
-use super::{Cache, SqliteLedger, SqliteOptions, SqliteReader, commit, fault, lock, read, verify};
+use super::{SqliteLedger, SqliteOptions, SqliteReader, commit, fault, lock, read, verify};
 use crate::chain::genesis;
 use crate::error::LedgerError;
 use crate::rows::whole;
 
 /// The newest schema known here.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 3;
 /// Readers never block a writer in WAL mode; only a foreign program can, and not for long.
 const BUSY: Duration = Duration::from_secs(2);
 
 fn migrator() -> Migrator {
     let ledger = include_str!("../../migrations/sqlite/0001_ledger.sql");
-    Migrator::with_migrations(vec![Migration::new(
-        SCHEMA,
-        "ledger".into(),
-        MigrationType::Simple,
-        ledger.into_sql_str(),
-        false,
-    )])
+    let successions = include_str!("../../migrations/sqlite/0003_successions.sql");
+    let step = |version, name: &'static str, sql: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![step(1, "ledger", ledger), step(SCHEMA, "successions", successions)])
 }
 
 /// Whose ledger may be opened for writing.
@@ -63,13 +61,8 @@ pub(super) async fn writer(
     migrator().run(&mut conn).await.map_err(|e| fault::migration(path, e))?;
     found(&mut conn, path, options).await?;
     let identity = adopt(&mut conn, path, options, owner).await?;
-    let head = read::writer_row(&mut conn, path).await?.head;
-    let mut balances = crate::balances::Balances::default();
-    for row in read::balances(&mut conn, path).await? {
-        balances.load(row);
-    }
-    let db = SqliteReader { conn, path: path.to_path_buf() };
-    let cache = Some(Cache { head, balances });
+    let mut db = SqliteReader { conn, path: path.to_path_buf() };
+    let cache = Some(commit::load(&mut db).await?);
     Ok(SqliteLedger { db, identity, cache, sql: commit::BulkSql::default(), _lock: lock })
 }
 
