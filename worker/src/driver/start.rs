@@ -7,7 +7,7 @@ use tradewind_core::config::Config;
 use tradewind_core::engine::{InstrumentSpec, State};
 use tradewind_core::event::{Event, EventKind, Transfer};
 use tradewind_core::instrument::{Bar, InstrumentId};
-use tradewind_core::order::{OrderState, OrderUpdate};
+use tradewind_core::order::{OrderRef, OrderState, OrderUpdate};
 use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::Ledger;
@@ -78,7 +78,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
         self.lose_track();
         self.take_fills().await?;
         for order in self.state.open_orders() {
-            self.look_up(order.intent.client_order_id).await?;
+            self.look_up(&OrderRef::from(&order.intent)).await?;
             self.act().await?;
         }
         let begun = self.state.now() > Timestamp(i64::MIN);

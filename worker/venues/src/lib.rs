@@ -15,5 +15,6 @@ pub mod port;
 
 pub use paper::{FILLS_PAGE, PaperError, PaperVenue, Phase, PhaseOutcome, Plan};
 pub use port::{
-    AssetBalance, CancelOutcome, FillCursor, Lookup, OrderSnapshot, PlaceOutcome, Venue, VenueError,
+    AssetBalance, CancelOutcome, FillCursor, Lookup, OrderRef, OrderSnapshot, PlaceOutcome, Venue,
+    VenueError, VenueTerms,
 };

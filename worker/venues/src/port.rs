@@ -7,6 +7,7 @@ use smol_str::SmolStr;
 use tradewind_core::money::{Cash, Quantity};
 use tradewind_core::name::{Asset, Symbol};
 use tradewind_core::order::{ClientOrderId, Fill, OrderKind, OrderRequest, OrderState, OrderUpdate, Side};
+pub use tradewind_core::order::{OrderRef, VenueTerms};
 use tradewind_core::time::Timestamp;
 
 /// What came of sending an order.
@@ -24,6 +25,14 @@ pub enum PlaceOutcome {
         /// The venue's words.
         message: String,
     },
+    /// Nothing was sent, because the venue would have refused or not understood it now: its request budget is used up, it
+    /// has banned us for a while, or its clock is not known well enough to sign. It may be sent later as it is.
+    Throttled {
+        /// Not worth trying before.
+        retry_at: Timestamp,
+        /// Why.
+        message: String,
+    },
     /// No answer, or one that says nothing. The order must be looked up before anything else is done with it.
     Unknown {
         /// What was seen.
@@ -36,7 +45,10 @@ impl From<PlaceOutcome> for OrderUpdate {
         match outcome {
             PlaceOutcome::Accepted { venue_order_id } => Self::Accepted { venue_order_id },
             PlaceOutcome::Rejected { code, message } => Self::Rejected { code, message },
-            PlaceOutcome::Unknown { message } => Self::Unknown { message },
+            // Looked up, it is found absent, and may then be sent anew: slower than need be, and never wrong.
+            PlaceOutcome::Throttled { message, .. } | PlaceOutcome::Unknown { message } => {
+                Self::Unknown { message }
+            }
         }
     }
 }
@@ -124,14 +136,17 @@ pub enum VenueError {
 /// happened at the venue.
 #[expect(async_fn_in_trait, reason = "used on a current-thread runtime: no caller needs Send futures")]
 pub trait Venue {
+    /// What bounds the doubt about an order of unknown outcome here.
+    fn terms(&self) -> VenueTerms;
+
     /// Sends an order, once. `now` is the time it is sent at.
     async fn place(&mut self, request: &OrderRequest, now: Timestamp) -> PlaceOutcome;
 
     /// Ends an order. May be repeated freely.
-    async fn cancel(&mut self, id: ClientOrderId, now: Timestamp) -> CancelOutcome;
+    async fn cancel(&mut self, order: &OrderRef, now: Timestamp) -> CancelOutcome;
 
     /// Asks for one order, open or ended. [`Lookup::NotFound`] only when the venue answered so.
-    async fn lookup(&mut self, id: ClientOrderId) -> Lookup;
+    async fn lookup(&mut self, order: &OrderRef) -> Lookup;
 
     /// All orders that are open, oldest first.
     async fn open_orders(&mut self) -> Result<Vec<OrderSnapshot>, VenueError>;

@@ -35,7 +35,8 @@ pub use settings::SettingsError;
 pub use store::StoreError;
 
 use crate::port::{
-    AssetBalance, CancelOutcome, FillCursor, Lookup, OrderSnapshot, PlaceOutcome, Venue, VenueError,
+    AssetBalance, CancelOutcome, FillCursor, Lookup, OrderRef, OrderSnapshot, PlaceOutcome, Venue,
+    VenueError, VenueTerms,
 };
 
 /// The most fills one answer of [`Venue::fills_since`] has.
@@ -352,6 +353,10 @@ fn rejected(refusal: &Rejection) -> PlaceOutcome {
 }
 
 impl Venue for PaperVenue {
+    fn terms(&self) -> VenueTerms {
+        VenueTerms::default()
+    }
+
     async fn place(&mut self, request: &OrderRequest, now: Timestamp) -> PlaceOutcome {
         if let Some(outcome) = self.place_at_once(request, now) {
             return outcome;
@@ -361,14 +366,14 @@ impl Venue for PaperVenue {
         outcome.unwrap_or_else(|error| PlaceOutcome::Unknown { message: error.to_string() })
     }
 
-    async fn cancel(&mut self, id: ClientOrderId, now: Timestamp) -> CancelOutcome {
+    async fn cancel(&mut self, order: &OrderRef, now: Timestamp) -> CancelOutcome {
         self.tell(now);
-        let outcome = self.try_cancel(id).await;
+        let outcome = self.try_cancel(order.client_order_id).await;
         outcome.unwrap_or_else(|error| CancelOutcome::Unknown { message: error.to_string() })
     }
 
-    async fn lookup(&mut self, id: ClientOrderId) -> Lookup {
-        match self.try_lookup(id).await {
+    async fn lookup(&mut self, order: &OrderRef) -> Lookup {
+        match self.try_lookup(order.client_order_id).await {
             Ok(Some(order)) => Lookup::Found(order),
             Ok(None) => Lookup::NotFound,
             Err(error) => Lookup::Unknown { message: error.to_string() },

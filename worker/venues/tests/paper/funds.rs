@@ -3,7 +3,7 @@
 use tradewind_core::config::{FeeAsset, FeeConfig, PaperConfig};
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::money::{BasisPoints, Cash, Percent};
-use tradewind_core::order::{OrderKind, OrderState, OrderUpdate, Side};
+use tradewind_core::order::{OrderKind, OrderRef, OrderState, OrderUpdate, Side};
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_venues::paper::SettingsError;
 use tradewind_venues::{CancelOutcome, Lookup, PaperError, PaperVenue, PlaceOutcome, Venue, VenueError};
@@ -189,7 +189,7 @@ async fn refusals_have_a_code_and_change_nothing() {
     let unseen = desk.request(ETH, Side::Buy, market, "1");
     assert_eq!(refusal(desk.venue.place(&unseen, minute(1)).await), "NO_REFERENCE_PRICE");
     assert_eq!(desk.venue.book(), &before);
-    assert_eq!(desk.venue.lookup(late.client_order_id).await, Lookup::NotFound);
+    assert_eq!(desk.venue.lookup(&OrderRef::from(&late)).await, Lookup::NotFound);
     let outcome = desk.venue.place(&late, minute(1)).await;
     assert!(matches!(outcome, PlaceOutcome::Accepted { .. }), "in time to the millisecond: {outcome:?}");
 }
