@@ -83,10 +83,12 @@ async fn read(file: &Path, data_dir: &Path) -> Books {
     let mut cursor = FillCursor::default();
     let mut told = Vec::new();
     loop {
-        let page = venue.fills_since(cursor).await.unwrap();
-        let Some((last, _)) = page.last() else { break };
-        cursor = *last;
-        told.extend(page.into_iter().map(|(_, fill)| fill));
+        let page = venue.fills_since(&cursor).await.unwrap();
+        told.extend(page.fills);
+        if page.next == cursor {
+            break;
+        }
+        cursor = page.next;
     }
     let booked: Vec<_> = history.fills.iter().map(|booked| booked.fill.clone()).collect();
     assert_eq!(booked, told, "each fill of the venue is in the ledger once, in its order");

@@ -293,14 +293,17 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
     /// Fills the venue has and we have not yet taken in.
     pub(super) async fn take_fills(&mut self) -> Result<(), DriverError> {
         loop {
-            let fills = self.venue.fills_since(self.journal.fill_cursor).await?;
-            if fills.is_empty() {
+            let page = self.venue.fills_since(&self.journal.fill_cursor).await?;
+            for fill in page.fills {
+                self.step(&Event { now: fill.at, kind: EventKind::Fill(fill) });
+            }
+            for trade in page.external {
+                tracing::warn!(trade = %trade.trade_id.0, symbol = %trade.symbol, "a trade that is not ours");
+            }
+            if page.next == self.journal.fill_cursor {
                 return Ok(());
             }
-            for (cursor, fill) in fills {
-                self.step(&Event { now: fill.at, kind: EventKind::Fill(fill) });
-                self.journal.fill_cursor = cursor;
-            }
+            self.journal.fill_cursor = page.next;
         }
     }
 

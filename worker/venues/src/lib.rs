@@ -15,6 +15,6 @@ pub mod port;
 
 pub use paper::{FILLS_PAGE, PaperError, PaperVenue, Phase, PhaseOutcome, Plan};
 pub use port::{
-    AssetBalance, CancelOutcome, FillCursor, Lookup, OrderRef, OrderSnapshot, PlaceOutcome, Venue,
-    VenueError, VenueTerms,
+    AssetBalance, CancelOutcome, ExternalOrder, ExternalTrade, FillCursor, FillPage, Lookup, OpenOrders,
+    OrderRef, OrderSnapshot, PlaceOutcome, Venue, VenueError, VenueTerms,
 };

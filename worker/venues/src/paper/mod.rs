@@ -22,7 +22,7 @@ use tradewind_core::config::PaperConfig;
 use tradewind_core::instrument::{Bar, InstrumentId, InstrumentRules};
 use tradewind_core::money::{Cash, MoneyError, Price};
 use tradewind_core::name::Asset;
-use tradewind_core::order::{ClientOrderId, Fill, OrderRequest};
+use tradewind_core::order::{ClientOrderId, OrderRequest};
 use tradewind_core::time::{Millis, Timestamp};
 
 use archive::Archive;
@@ -35,8 +35,8 @@ pub use settings::SettingsError;
 pub use store::StoreError;
 
 use crate::port::{
-    AssetBalance, CancelOutcome, FillCursor, Lookup, OrderRef, OrderSnapshot, PlaceOutcome, Venue,
-    VenueError, VenueTerms,
+    AssetBalance, CancelOutcome, FillCursor, FillPage, Lookup, OpenOrders, OrderRef, OrderSnapshot,
+    PlaceOutcome, Venue, VenueError, VenueTerms,
 };
 
 /// The most fills one answer of [`Venue::fills_since`] has.
@@ -60,6 +60,11 @@ pub enum PaperError {
         /// Which.
         id: InstrumentId,
     },
+    /// Fills were asked for with the cursor of a venue of another kind.
+    #[error(
+        "the ledger belongs to an account of another venue; give this account a new ledger, or its venue back"
+    )]
+    ForeignCursor,
     /// The book has changed since the plan was made.
     #[error(
         "the plan was made at version {planned} of the paper book, which is now at {actual}; plan the phase again"
@@ -341,10 +346,14 @@ impl PaperVenue {
         Ok(ended.and_then(|order| self.book.snapshot(&order)))
     }
 
-    async fn try_fills(&mut self, cursor: FillCursor) -> Result<Vec<(FillCursor, Fill)>, PaperError> {
+    async fn try_fills(&mut self, cursor: &FillCursor) -> Result<FillPage, PaperError> {
         self.settle_doubt().await?;
-        let trades = self.archive.trades_after(cursor.0, FILLS_PAGE, &mut self.book).await?;
-        Ok(trades.iter().filter_map(|t| Some((FillCursor(t.number), self.book.fill(t)?))).collect())
+        // A cursor by instrument is another venue's.
+        let FillCursor::Sequence(number) = *cursor else { return Err(PaperError::ForeignCursor) };
+        let trades = self.archive.trades_after(number, FILLS_PAGE, &mut self.book).await?;
+        let next = FillCursor::Sequence(trades.last().map_or(number, |trade| trade.number));
+        let fills = trades.iter().filter_map(|trade| self.book.fill(trade)).collect();
+        Ok(FillPage { fills, external: Vec::new(), next })
     }
 }
 
@@ -380,12 +389,12 @@ impl Venue for PaperVenue {
         }
     }
 
-    async fn open_orders(&mut self) -> Result<Vec<OrderSnapshot>, VenueError> {
+    async fn open_orders(&mut self) -> Result<OpenOrders, VenueError> {
         self.settle_doubt().await?;
-        Ok(self.book.open_orders())
+        Ok(OpenOrders { orders: self.book.open_orders(), external: Vec::new() })
     }
 
-    async fn fills_since(&mut self, cursor: FillCursor) -> Result<Vec<(FillCursor, Fill)>, VenueError> {
+    async fn fills_since(&mut self, cursor: &FillCursor) -> Result<FillPage, VenueError> {
         Ok(self.try_fills(cursor).await?)
     }
 

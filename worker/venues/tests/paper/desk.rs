@@ -224,10 +224,12 @@ impl Desk {
         let mut all = Vec::new();
         let mut cursor = FillCursor::default();
         loop {
-            let page = self.venue.fills_since(cursor).await.unwrap();
-            let Some((last, _)) = page.last() else { return all };
-            cursor = *last;
-            all.extend(page.into_iter().map(|(_, fill)| fill));
+            let page = self.venue.fills_since(&cursor).await.unwrap();
+            all.extend(page.fills);
+            if page.next == cursor {
+                return all;
+            }
+            cursor = page.next;
         }
     }
 

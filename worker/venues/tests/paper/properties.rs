@@ -157,7 +157,7 @@ async fn run(config: &PaperConfig, steps: &[Step]) {
         model.check(&mut desk).await;
     }
     // Cancelling everything frees everything.
-    for order in desk.venue.open_orders().await.unwrap() {
+    for order in desk.venue.open_orders().await.unwrap().orders {
         desk.venue.cancel(&named(order.client_order_id), minute(1_000)).await;
     }
     for balance in desk.venue.balances().await.unwrap() {

@@ -171,7 +171,8 @@ async fn run(config: &PaperConfig, steps: &[Step], stored: Option<(&Path, &[usiz
             desk.phase(Phase::Range, instrument, &bar).await;
         }
     }
-    let (balances, orders) = (desk.venue.balances().await.unwrap(), desk.venue.open_orders().await.unwrap());
+    let (balances, orders) =
+        (desk.venue.balances().await.unwrap(), desk.venue.open_orders().await.unwrap().orders);
     (desk.all_fills().await, balances, orders)
 }
 
@@ -318,7 +319,7 @@ async fn two_venues_on_one_file_cannot_both_change_it() {
     let outcome = theirs.venue.place(&request, minute(1)).await;
     assert!(matches!(&outcome, PlaceOutcome::Unknown { message } if message.contains("another process")));
     assert_eq!(theirs.venue.lookup(&OrderRef::from(&request)).await, Lookup::NotFound);
-    assert_eq!(ours.venue.open_orders().await.unwrap().len(), 1);
+    assert_eq!(ours.venue.open_orders().await.unwrap().orders.len(), 1);
 }
 
 #[tokio::test]
