@@ -126,6 +126,11 @@ pub enum OrderKind {
         /// Worst acceptable price.
         price: Price,
     },
+    /// At once, at that price or better; what cannot be filled so ends.
+    ImmediateOrCancel {
+        /// Worst acceptable price.
+        price: Price,
+    },
     /// A market order once the price has reached the trigger.
     Stop {
         /// The price that sets it off.
