@@ -177,6 +177,9 @@ pub enum VenueError {
     /// The paper venue's book cannot be read or written.
     #[error("the paper venue cannot answer: {0}")]
     Paper(#[from] crate::paper::PaperError),
+    /// Binance.US cannot be asked, or its answer not be relied on.
+    #[error(transparent)]
+    Binance(#[from] crate::binance_us::BinanceError),
     /// A venue in virtual time does not know the time before somebody told it.
     #[error("the paper venue does not know the time yet; feed it a bar or an order first")]
     NoTime,
