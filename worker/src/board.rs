@@ -418,6 +418,7 @@ fn kind_text(kind: OrderKind) -> &'static str {
     match kind {
         OrderKind::Market => "market",
         OrderKind::Limit { .. } => "limit",
+        OrderKind::ImmediateOrCancel { .. } => "immediate or cancel",
         OrderKind::Stop { .. } => "stop",
     }
 }

@@ -10,7 +10,7 @@ use crate::instrument::{Bar, InstrumentId};
 use crate::money::{Cash, Price};
 use crate::name::{Asset, Uid};
 use crate::order::{
-    ClientOrderId, Fill, IllegalTransition, Intent, IntentId, OrderRequest, OrderUpdate, Transition,
+    ClientOrderId, Fill, IllegalTransition, Intent, IntentId, OrderRef, OrderRequest, OrderUpdate, Transition,
 };
 use crate::time::Timestamp;
 
@@ -213,7 +213,7 @@ pub enum Effect {
     /// Send the order, once.
     Send(Box<OrderRequest>),
     /// Cancel the order; may be repeated freely.
-    Cancel(ClientOrderId),
+    Cancel(OrderRef),
     /// Tell people.
     Report(Report),
 }

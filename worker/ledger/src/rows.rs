@@ -173,7 +173,9 @@ pub(crate) fn intent<'a>(intent: &'a Intent, batch: &Batch<'a>) -> Result<Vec<Va
     let name = batch.names.iter().find(|(uid, _)| *uid == intent.strategy).map(|(_, name)| name.as_str());
     let price = match intent.kind {
         OrderKind::Market => None,
-        OrderKind::Limit { price } | OrderKind::Stop { trigger: price } => Some(rules.price_text(price)),
+        OrderKind::Limit { price }
+        | OrderKind::ImmediateOrCancel { price }
+        | OrderKind::Stop { trigger: price } => Some(rules.price_text(price)),
     };
     Ok(vec![
         Value::Int(intent_number(intent.id)?),

@@ -358,6 +358,7 @@ fn order_text(state: &State, intent: &Intent) -> String {
     let kind = match intent.kind {
         OrderKind::Market => "market".to_owned(),
         OrderKind::Limit { price: limit } => format!("limit {}", price(limit)),
+        OrderKind::ImmediateOrCancel { price: limit } => format!("limit {} or nothing", price(limit)),
         OrderKind::Stop { trigger } => format!("stop {}", price(trigger)),
     };
     let (side, symbol, purpose) = (side(intent.side), &intent.symbol, intent.purpose);

@@ -48,6 +48,14 @@ impl Journal {
         Self::default()
     }
 
+    /// Notes that the next trade of a venue that numbers them in one row was taken in.
+    #[inline]
+    pub(super) fn count_fill(&mut self) {
+        if let FillCursor::Sequence(number) = &mut self.fill_cursor {
+            *number += 1;
+        }
+    }
+
     /// Also keeps every event the engine is told, for replays.
     #[must_use]
     pub fn recording(self) -> Self {
@@ -123,7 +131,7 @@ impl Journal {
         }
         let started = Instant::now();
         let mut checkpoint = state.checkpoint();
-        checkpoint.fill_cursor = self.fill_cursor.0;
+        checkpoint.fill_cursor = self.fill_cursor.clone();
         checkpoint.published = self.published.iter().map(|(name, uid)| (name.clone(), *uid)).collect();
         self.name_strategies(state);
         let batch = Batch {

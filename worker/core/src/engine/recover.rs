@@ -6,7 +6,7 @@ use crate::name::Symbol;
 use crate::order::{Intent, IntentId, TradeId};
 use crate::portfolio::Mark;
 use crate::recovery::{
-    BookedFill, Checkpoint, Guard, History, InstrumentMark, LedgerIdentity, OpenOrder, Watermark,
+    BookedFill, Checkpoint, FillCursor, Guard, History, InstrumentMark, LedgerIdentity, OpenOrder, Watermark,
 };
 use crate::time::Timestamp;
 
@@ -188,7 +188,7 @@ impl State {
             instruments: instruments.collect(),
             strategies: strategies.collect(),
             account: watermark_of(&self.account_mark),
-            fill_cursor: 0,
+            fill_cursor: FillCursor::default(),
             published: Vec::new(),
             holding: self.holding(),
         }

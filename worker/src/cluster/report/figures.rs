@@ -135,7 +135,7 @@ fn pending(state: &State, order: &OrderView) -> Cash {
         return Cash::ZERO;
     }
     let price = match intent.kind {
-        OrderKind::Limit { price } => price,
+        OrderKind::Limit { price } | OrderKind::ImmediateOrCancel { price } => price,
         OrderKind::Market | OrderKind::Stop { .. } => intent.reference_price,
     };
     let left = Quantity(intent.quantity.0.saturating_sub(order.filled.0));
