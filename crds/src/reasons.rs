@@ -158,6 +158,11 @@ pub enum Reason {
     InSync,
     /// The worker is still reading its ledger or asking the venue.
     Recovering,
+    /// A deleted strategy of the same name has orders or sales under way; this one takes over what is left when they have
+    /// ended, and makes no orders before.
+    PredecessorUnsettled,
+    /// What a deleted strategy of the same name had left on the account is this one's: positions, stops and money.
+    TookOver,
     /// The ledger cannot be trusted until a person says so; no entries.
     LedgerUnknown,
     /// The ledger cannot be written; no entries.

@@ -13,7 +13,8 @@ const NO_VERSION: &str = "1";
 fn children() -> Vec<Value> {
     let selector = json!({"app": "x"});
     let role_ref = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "x"});
-    let template = json!({"metadata": {"labels": selector}, "spec": {"containers": [{"name": "x", "image": "x"}]}});
+    let template =
+        json!({"metadata": {"labels": selector}, "spec": {"containers": [{"name": "x", "image": "x"}]}});
     let set = json!({"replicas": 0, "serviceName": "x", "selector": {"matchLabels": selector}, "template": template});
     let claim = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}});
     vec![
@@ -50,8 +51,7 @@ async fn an_apply_that_names_no_objects_version_makes_and_never_takes_over() {
         object["metadata"] = json!({"name": "foreign"});
         write(&cluster, &space, &["create"], &object).await.unwrap();
         // Of most kinds ours would change nothing that is theirs, and so would not even be a conflict between managers.
-        object["metadata"] =
-            json!({"name": "foreign", "labels": {"tradewind.dev/component": "worker"}, "resourceVersion": NO_VERSION});
+        object["metadata"] = json!({"name": "foreign", "labels": {"tradewind.dev/component": "worker"}, "resourceVersion": NO_VERSION});
         let refused = write(&cluster, &space, &apply, &object).await.unwrap_err();
         let told = ["the object has been modified", "Apply failed with"];
         assert!(told.iter().any(|told| refused.contains(told)), "{kind}: {refused}");

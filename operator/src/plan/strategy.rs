@@ -186,8 +186,8 @@ fn changes(
         let ready = new.status == Status::True.as_str();
         let came = old.is_some_and(|old| old.reason == Reason::WorkerStarting.as_str());
         if ready && came {
-            let generation = object.metadata.generation.unwrap_or_default();
-            let text = format!("the worker has taken over generation {generation}");
+            // One text for all generations: of a series of events only the first one's is kept.
+            let text = "the worker has taken over the spec as it is now";
             notices.push(Notice::normal(Reason::ConfigApplied, "Publish", text));
         } else if !ready && !is(&status.conditions, condition::RECONCILING, Status::True) {
             notices.push(Notice::warning(reason, "Resolve", &new.message));

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::money::{Cash, Price, Quantity};
 use crate::name::{Asset, Symbol, Uid};
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 
 /// The number of an intent, unique in its ledger and rising.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,6 +67,43 @@ impl fmt::Display for ClientOrderId {
     }
 }
 
+/// How a venue is told which order is meant. Some venues know our ids only within an instrument, so both travel together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderRef {
+    /// What the venue knows it by.
+    pub client_order_id: ClientOrderId,
+    /// In which instrument it was placed.
+    pub symbol: Symbol,
+}
+
+impl From<&Intent> for OrderRef {
+    fn from(intent: &Intent) -> Self {
+        Self { client_order_id: intent.client_order_id, symbol: intent.symbol.clone() }
+    }
+}
+
+impl From<&OrderRequest> for OrderRef {
+    fn from(request: &OrderRequest) -> Self {
+        Self { client_order_id: request.client_order_id, symbol: request.symbol.clone() }
+    }
+}
+
+/// What bounds the doubt about an order whose outcome is not known. Once a request was signed, it can still be executed
+/// for [`Self::signature_life`] by the venue's clock, which differs from ours by [`Self::clock_skew`] at most; what was
+/// executed shows in look-ups [`Self::query_lag`] later. "Not found" proves nothing before all three have passed. All
+/// are zero at a venue that executes at once and answers from the same book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VenueTerms {
+    /// How long after its signed time the venue takes a request.
+    pub signature_life: Millis,
+    /// The most that our estimate of the venue's clock may be wrong by.
+    pub clock_skew: Millis,
+    /// The most that look-ups lag behind executions.
+    pub query_lag: Millis,
+}
+
 /// Buy or sell.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display,
@@ -86,6 +123,11 @@ pub enum OrderKind {
     Market,
     /// At that price or better, resting until then.
     Limit {
+        /// Worst acceptable price.
+        price: Price,
+    },
+    /// At once, at that price or better; what cannot be filled so ends.
+    ImmediateOrCancel {
         /// Worst acceptable price.
         price: Price,
     },

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tradewind_core::event::Transfer;
+use tradewind_core::event::{Succession, Transfer};
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::money::{Cash, MoneyError, Rounding};
 use tradewind_core::name::{Asset, Symbol, Uid};
@@ -19,6 +19,8 @@ pub(crate) struct Balances {
     touched: BTreeSet<Key>,
     positions: BTreeMap<(Uid, Symbol), Position>,
     moved: BTreeSet<(Uid, Symbol)>,
+    /// Who took over from whom, in order.
+    successions: Vec<Succession>,
 }
 
 /// What a strategy holds of an instrument, and what that cost in the quote asset with its fees, by average cost.
@@ -29,6 +31,13 @@ pub(crate) struct Position {
 }
 
 impl Position {
+    /// Takes another one over, at what it cost.
+    fn join(&mut self, other: Self) -> Result<(), MoneyError> {
+        self.quantity = self.quantity.checked_add(other.quantity)?;
+        self.cost = self.cost.checked_add(other.cost)?;
+        Ok(())
+    }
+
     /// Folds a trade in. Fees in a third asset are not in the cost: nothing here knows what they are worth.
     fn apply(
         &mut self,
@@ -71,6 +80,42 @@ impl Balances {
         self.positions.insert((strategy, symbol), position);
     }
 
+    /// What was the predecessor's is the successor's from now on, what is still to come under its uid included.
+    pub(crate) fn succeed(&mut self, done: &Succession) -> Result<(), MoneyError> {
+        let all = self.amounts.iter().filter(|((owner, _), _)| *owner == Some(done.from));
+        let left: Vec<(Asset, Cash)> = all.map(|((_, asset), amount)| (asset.clone(), *amount)).collect();
+        for (asset, amount) in left {
+            self.add(Some(done.from), &asset, amount.checked_neg()?)?;
+            self.add(Some(done.to), &asset, amount)?;
+        }
+        let all = self.positions.keys().filter(|(owner, _)| *owner == done.from);
+        let left: Vec<Symbol> = all.map(|(_, symbol)| symbol.clone()).collect();
+        for symbol in left {
+            let (from, to) = ((done.from, symbol.clone()), (done.to, symbol));
+            let position = self.positions.insert(from.clone(), Position::default()).unwrap_or_default();
+            self.positions.entry(to.clone()).or_default().join(position)?;
+            self.moved.extend([from, to]);
+        }
+        self.successions.push(*done);
+        Ok(())
+    }
+
+    /// As [`Self::succeed`], for what is loaded as it is.
+    pub(crate) fn know(&mut self, successions: Vec<Succession>) {
+        self.successions = successions;
+    }
+
+    /// Who has now what was that strategy's.
+    pub(crate) fn owner(&self, strategy: Uid) -> Uid {
+        let follow = |owner, done: &Succession| if done.from == owner { done.to } else { owner };
+        self.successions.iter().fold(strategy, follow)
+    }
+
+    /// Whether all that was that strategy's is another's.
+    fn is_succeeded(&self, strategy: Uid) -> bool {
+        self.successions.iter().any(|done| done.from == strategy)
+    }
+
     pub(crate) fn transfer(&mut self, transfer: &Transfer) -> Result<(), MoneyError> {
         if transfer.strategy.is_some() {
             self.add(None, &transfer.asset, transfer.amount.checked_neg()?)?;
@@ -98,7 +143,7 @@ impl Balances {
         (base, quote): (Cash, Cash),
         fee: &Fee,
     ) -> Result<(), MoneyError> {
-        let key = (strategy, symbol.clone());
+        let key = (self.owner(strategy), symbol.clone());
         self.positions.entry(key.clone()).or_default().apply(symbol, side, (base, quote), fee)?;
         self.moved.insert(key);
         let (base, quote) = match side {
@@ -111,7 +156,7 @@ impl Balances {
     }
 
     fn add(&mut self, strategy: Option<Uid>, asset: &Asset, amount: Cash) -> Result<(), MoneyError> {
-        let key = (strategy, asset.clone());
+        let key = (strategy.map(|uid| self.owner(uid)), asset.clone());
         let held = self.amounts.entry(key.clone()).or_default();
         *held = held.checked_add(amount)?;
         self.touched.insert(key);
@@ -124,8 +169,10 @@ impl Balances {
         touched.into_iter().map(|key| self.row(key)).collect()
     }
 
+    /// All of them; what a predecessor has left to its successor is no row.
     pub(crate) fn rows(&self) -> Vec<BalanceRow> {
-        self.amounts.keys().map(|key| self.row(key.clone())).collect()
+        let held = |(owner, _): &&Key| owner.is_none_or(|uid| !self.is_succeeded(uid));
+        self.amounts.keys().filter(held).map(|key| self.row(key.clone())).collect()
     }
 
     /// The positions changed since the last call.
@@ -135,8 +182,10 @@ impl Balances {
         moved.into_iter().map(|key| (key.0, key.1.clone(), held(&key))).collect()
     }
 
+    /// All of them; what a predecessor has left to its successor is no row.
     pub(crate) fn position_rows(&self) -> Vec<PositionRow> {
-        self.positions.iter().map(|((strategy, symbol), held)| (*strategy, symbol.clone(), *held)).collect()
+        let held = self.positions.iter().filter(|((strategy, _), _)| !self.is_succeeded(*strategy));
+        held.map(|((strategy, symbol), held)| (*strategy, symbol.clone(), *held)).collect()
     }
 
     fn row(&self, key: Key) -> BalanceRow {

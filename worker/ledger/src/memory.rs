@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use smol_str::SmolStr;
-use tradewind_core::event::{HaltChange, Record, Transfer};
+use tradewind_core::event::{HaltChange, Record, Succession, Transfer};
 use tradewind_core::halt::Halt;
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::name::{Symbol, Uid};
@@ -44,6 +44,7 @@ enum Undo {
     Fill(Symbol, TradeId),
     Halts(Vec<Halt>),
     Transfer,
+    Succession,
 }
 
 /// The port in memory.
@@ -55,6 +56,7 @@ pub struct MemoryLedger {
     fills: Vec<BookedFill>,
     trades: HashMap<(Symbol, TradeId), usize>,
     transfers: Vec<Transfer>,
+    successions: Vec<Succession>,
     halts: Vec<Halt>,
     decisions: Vec<DecisionRow>,
     outcomes: BTreeMap<(SmolStr, SmolStr, SmolStr), u64>,
@@ -76,6 +78,7 @@ impl MemoryLedger {
             fills: Vec::new(),
             trades: HashMap::new(),
             transfers: Vec::new(),
+            successions: Vec::new(),
             halts: Vec::new(),
             decisions: Vec::new(),
             outcomes: BTreeMap::new(),
@@ -114,6 +117,10 @@ impl MemoryLedger {
             Record::Transfer(transfer) => {
                 self.transfers.push(transfer.clone());
                 self.undo.push(Undo::Transfer);
+            }
+            Record::Succession(done) => {
+                self.successions.push(*done);
+                self.undo.push(Undo::Succession);
             }
             // Nothing reads a rebase back: the reference is in the checkpoint.
             Record::Rebase { .. } => {}
@@ -189,6 +196,9 @@ impl MemoryLedger {
                 Undo::Transfer => {
                     self.transfers.pop();
                 }
+                Undo::Succession => {
+                    self.successions.pop();
+                }
             }
         }
     }
@@ -242,6 +252,7 @@ impl LedgerReader for MemoryLedger {
                 .collect(),
             fills: self.fills.clone(),
             transfers: self.transfers.clone(),
+            successions: self.successions.clone(),
             halts: self.halts.clone(),
             checkpoint: self.checkpoint.clone(),
         })
@@ -302,6 +313,7 @@ impl LedgerReader for MemoryLedger {
 
     async fn balances(&mut self) -> Result<Vec<BalanceRow>, LedgerError> {
         let mut balances = Balances::default();
+        balances.know(self.successions.clone());
         for transfer in &self.transfers {
             balances.transfer(transfer)?;
         }

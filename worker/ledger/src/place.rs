@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-
-use smol_str::SmolStr;
+use std::sync::Arc;
 
 /// Where a ledger is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,11 +12,11 @@ pub enum Place {
     /// In a database, among the ledgers of other accounts.
     Database {
         /// The server, `host:port`.
-        server: SmolStr,
+        server: Arc<str>,
         /// The database.
-        database: SmolStr,
+        database: Arc<str>,
         /// The name of the ledger in it: its account's.
-        name: SmolStr,
+        name: Arc<str>,
     },
 }
 

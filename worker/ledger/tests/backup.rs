@@ -194,7 +194,8 @@ async fn rows_are_told_with_their_columns() {
     assert_eq!(cell("price"), &Value::Text("100.1".into()));
     assert_eq!(cell("quantity_units"), &Value::Int(20_000_000));
     let amounts = rows["balances"].iter().map(|row| row.last().unwrap().clone());
-    let expected = ["600", "0.2", "379.968"].map(|amount| Value::Text(amount.into()));
+    // What the predecessor had is its successor's.
+    let expected = ["600", "0", "0", "0.2", "379.968"].map(|amount| Value::Text(amount.into()));
     assert_eq!(amounts.collect::<Vec<_>>(), expected);
     let error = reader.export(&["fills"], &mut |_, _| Err(std::io::Error::other("full"))).await.unwrap_err();
     assert!(matches!(error, LedgerError::Copy { .. }), "{error:?}");

@@ -9,6 +9,7 @@ use common::*;
 use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 use tradewind_core::event::Record;
+use tradewind_core::money::Cash;
 use tradewind_core::order::{Incarnation, OrderState};
 use tradewind_core::recovery::History;
 use tradewind_core::time::Timestamp;
@@ -39,7 +40,7 @@ async fn what_is_closed_or_dropped_comes_back_equal_under_the_next_epoch() {
         assert_eq!(ledger.verify().await.unwrap(), head);
         drop(ledger);
     }
-    assert_eq!(head.seq, 10, "one row a record");
+    assert_eq!(head.seq, 11, "one row a record");
 }
 
 #[tokio::test]
@@ -125,6 +126,26 @@ async fn pruning_is_bounded_and_goes_on_where_it_stopped() {
     let second = ledger.prune(Timestamp(5_002)).await.unwrap();
     assert_eq!((second.decisions, second.more), (2, false));
     assert_eq!(ledger.decisions(&DecisionFilter::default()).await.unwrap(), [rows[5_002].clone()]);
+}
+
+#[tokio::test]
+async fn a_late_fill_of_a_predecessor_is_its_successors_after_a_reopening_too() {
+    let (mut ledger, dir) = make().await;
+    let records = [
+        Record::Transfer(transfer("400", Some(strategy()))),
+        Record::Intent(intent(1, 1)),
+        Record::Succession(succession()),
+    ];
+    commit(&mut ledger, &records).await.unwrap();
+    ledger.close().await.unwrap();
+    let mut ledger = open(&dir.path().join("ledger.db")).await;
+    commit(&mut ledger, &[booked("t-1", 1)]).await.unwrap();
+    ledger.verify().await.unwrap();
+    let rows = ledger.balances().await.unwrap();
+    let usd = rows.iter().find(|row| row.strategy == Some(succession().to) && row.asset.as_str() == "USD");
+    // 400 less 0.2 at 100.10 and a fee of 0.012.
+    assert_eq!(usd.unwrap().amount, Cash::parse("379.968").unwrap());
+    assert!(rows.iter().all(|row| row.strategy != Some(strategy())), "{rows:?}");
 }
 
 #[tokio::test]

@@ -10,14 +10,18 @@ use std::path::Path;
 use common::*;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row, SqliteConnection};
 use tempfile::TempDir;
-use tradewind_core::event::Record;
+use tradewind_core::event::{Record, Succession};
+use tradewind_core::name::Uid;
 use tradewind_core::order::OrderState;
 use tradewind_ledger::{ChainHead, LedgerReader, SqliteReader};
+use uuid::Uuid;
 
 use OrderState::{Accepted, Filled, Intended, Sent};
 
 const EDITS: u64 = 1_000;
-const TABLES: [&str; 6] = ["intents", "transitions", "fills", "halts", "transfers", "rebases"];
+/// Rows of a commit.
+const ROUND: usize = 9;
+const TABLES: [&str; 7] = ["intents", "transitions", "fills", "halts", "transfers", "rebases", "successions"];
 
 /// Chance from a number, the same on any machine (splitmix64).
 struct Chance(u64);
@@ -44,6 +48,12 @@ async fn victim(path: &Path) -> ChainHead {
             booked(&id.to_string(), id),
             step(id, 1, 1, Accepted, Filled),
             set("a"),
+            // Strategies that had nothing.
+            Record::Succession(Succession {
+                from: Uid(Uuid::from_u128(0xb0 + u128::from(id))),
+                to: Uid(Uuid::from_u128(0xc0)),
+                at: tradewind_core::time::Timestamp(8),
+            }),
             Record::Rebase {
                 strategy: None,
                 reference: transfer("7", None).amount,
@@ -120,6 +130,8 @@ async fn edit(
                 )
             } else if table == "fills" {
                 copied.replacen("trade_id", "trade_id || 'x'", 1)
+            } else if table == "successions" {
+                copied.replacen("predecessor", "predecessor || 'x'", 1)
             } else {
                 copied
             };
@@ -144,9 +156,9 @@ async fn edit(
 
 /// All rows from one on are deleted, and everything that follows from them is made to fit.
 async fn truncation(conn: &mut SqliteConnection, head: &ChainHead, chance: &mut Chance) -> String {
-    let rounds = usize::try_from(head.seq).unwrap() / 8;
+    let rounds = usize::try_from(head.seq).unwrap() / ROUND;
     // Whole rounds, so that no projection tells of it.
-    let keep = chance.below(rounds) * 8;
+    let keep = chance.below(rounds) * ROUND;
     let mut hash = "''".to_owned();
     for table in TABLES {
         let found = conn
@@ -158,7 +170,7 @@ async fn truncation(conn: &mut SqliteConnection, head: &ChainHead, chance: &mut 
         }
     }
     let deletions = TABLES.map(|table| format!("DELETE FROM {table} WHERE seq > {keep};")).concat();
-    let kept = keep / 8;
+    let kept = keep / ROUND;
     let usd = kept * (kept + 1) / 2;
     format!(
         "{deletions} UPDATE chain_head SET seq = {keep}, hash = {hash}; \

@@ -217,6 +217,51 @@ async fn readers_of_the_system_before_find_their_tables_in_mariadb() {
     assert_views(&mut database.by_hand().await).await;
 }
 
+/// The strategy is made anew while it holds 0.2 BTC and a stop rests; of the entry another 0.2 come late.
+async fn succeed<D: tradewind_ledger::Dialect>(ledger: &mut SqlLedger<D>) {
+    let done = succession();
+    let names = [(strategy(), "trend".into()), (done.to, "trend".into())];
+    let rules = rules();
+    for records in [
+        vec![Record::Intent(intent(1, 1)), booked("t-1", 1), Record::Intent(stop(2))],
+        vec![Record::Succession(done)],
+        vec![booked("t-2", 1)],
+    ] {
+        let batch = Batch { records: &records, rules: &rules, names: &names, ..Batch::default() };
+        ledger.commit(&batch).await.unwrap();
+    }
+    ledger.verify().await.unwrap();
+}
+
+async fn assert_succeeded(conn: &mut impl Asks) {
+    let positions = "SELECT strategy, symbol, CAST(total_quantity AS DOUBLE), CAST(locked_quantity AS DOUBLE), \
+        CAST(average_cost AS DOUBLE) FROM portfolio_positions";
+    assert_eq!(conn.ask(positions).await, [["trend", "BTC-USD", "0.4", "0.2", "100.16"]]);
+}
+
+#[tokio::test]
+async fn a_position_taken_over_is_one_position_in_sqlite() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("ledger.db");
+    let mut ledger = open(&path).await;
+    succeed(&mut ledger).await;
+    ledger.close().await.unwrap();
+    let mut conn = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    assert_succeeded(&mut conn).await;
+    // As if it were of a version that kept no positions.
+    conn.execute("DELETE FROM positions").await.unwrap();
+    open(&path).await.verify().await.unwrap();
+    assert_succeeded(&mut conn).await;
+}
+
+#[tokio::test]
+async fn a_position_taken_over_is_one_position_in_mariadb() {
+    let database = Server::shared().database().await;
+    succeed(&mut database.open().await).await;
+    let mut conn = database.by_hand().await;
+    assert_succeeded(&mut conn).await;
+}
+
 #[tokio::test]
 async fn a_ledger_of_the_first_schema_gets_its_positions_when_it_is_opened() {
     let dir = TempDir::new().unwrap();
@@ -225,18 +270,19 @@ async fn a_ledger_of_the_first_schema_gets_its_positions_when_it_is_opened() {
     trade(&mut ledger).await;
     ledger.close().await.unwrap();
     let mut conn = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
-    // What the second migration made is taken back.
+    // What later migrations made is taken back.
     for sql in [
         "DROP VIEW trading_signals",
         "DROP VIEW trade_recommendations",
         "DROP VIEW live_trades",
         "DROP VIEW portfolio_positions",
         "DROP TABLE positions",
+        "DROP TABLE successions",
         "DROP INDEX decisions_by_intent",
         "ALTER TABLE chain_head DROP COLUMN commits",
         "ALTER TABLE chain_head DROP COLUMN intents_from",
         "ALTER TABLE chain_head DROP COLUMN mock",
-        "DELETE FROM _sqlx_migrations WHERE version = 2",
+        "DELETE FROM _sqlx_migrations WHERE version > 1",
     ] {
         conn.execute(sql).await.unwrap();
     }

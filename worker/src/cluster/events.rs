@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tradewind_core::decision::StrategyId;
 use tradewind_core::engine::State;
-use tradewind_core::event::{HaltChange, Record, Report};
+use tradewind_core::event::{HaltChange, Record, Report, Succession};
 use tradewind_core::halt::{Halt, HaltScope};
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
 use tradewind_core::name::{Symbol, Uid};
@@ -311,7 +311,20 @@ impl Sink {
         }
     }
 
+    fn on_succession(&mut self, state: &State, done: &Succession) {
+        let Some(regarding) = self.strategy(state, done.to) else { return };
+        let text = format!(
+            "took over positions, stops and money of the strategy of its name that was deleted (uid {})",
+            done.from
+        );
+        let (type_, reason, action) = (EventType::Normal, Reason::TookOver, "TakeOver");
+        let related = Some(self.about.pod());
+        self.note(Note { type_, reason, action, text, regarding, related });
+    }
+
+    /// The strategy of that uid, or who took over from it.
     fn strategy(&self, state: &State, uid: Uid) -> Option<ObjectReference> {
+        let uid = state.heir_of(uid);
         let mut strategies = (0..u16::MAX).map_while(|index| state.strategy_name(StrategyId(index)));
         let (uid, name) = strategies.find(|(known, _)| *known == uid)?;
         Some(self.about.strategy(name, uid))
@@ -332,6 +345,7 @@ impl Observer for Sink {
             Record::Transition(transition) => self.on_transition(state, transition),
             Record::Fill { intent, fill } => self.on_fill(state, *intent, fill),
             Record::Halt(change) => self.on_halt(state, change),
+            Record::Succession(done) => self.on_succession(state, done),
             Record::Transfer(_) | Record::Rebase { .. } => {}
         }
     }
@@ -344,6 +358,7 @@ fn order_text(state: &State, intent: &Intent) -> String {
     let kind = match intent.kind {
         OrderKind::Market => "market".to_owned(),
         OrderKind::Limit { price: limit } => format!("limit {}", price(limit)),
+        OrderKind::ImmediateOrCancel { price: limit } => format!("limit {} or nothing", price(limit)),
         OrderKind::Stop { trigger } => format!("stop {}", price(trigger)),
     };
     let (side, symbol, purpose) = (side(intent.side), &intent.symbol, intent.purpose);

@@ -49,5 +49,6 @@ pub struct Options {
 
 /// The command.
 pub async fn execute(options: &Options) -> Result<(), CommandError> {
-    worker::run(options).await
+    // The largest state machine there is; kept off the stack.
+    Box::pin(worker::run(options)).await
 }

@@ -4,8 +4,8 @@
 use crate::event::{Effect, Effects, Record, Report};
 use crate::money::Quantity;
 use crate::order::{
-    Attempt, ClientOrderId, Intent, IntentId, OrderInput, OrderKind, OrderRequest, OrderState, OrderUpdate,
-    Purpose, Side, Transition, transition,
+    Attempt, ClientOrderId, Intent, IntentId, OrderInput, OrderKind, OrderRef, OrderRequest, OrderState,
+    OrderUpdate, Purpose, Side, Transition, transition,
 };
 use crate::risk::{Checked, Draft, approve_exit};
 use crate::time::Timestamp;
@@ -156,7 +156,7 @@ impl State {
 
     fn cancel_if_wanted(&mut self, id: IntentId, effects: &mut Effects) {
         if let Some(order) = self.orders.by_intent(id).filter(|o| o.cancelling) {
-            effects.push(Effect::Cancel(order.intent.client_order_id));
+            effects.push(Effect::Cancel(OrderRef::from(&order.intent)));
         }
     }
 
@@ -240,7 +240,7 @@ impl State {
             order.cancelling = true;
             // An order that has not left us lapses when it becomes durable; one on its way is cancelled when it arrives.
             if matches!(order.state, OrderState::Accepted | OrderState::PartiallyFilled) {
-                effects.push(Effect::Cancel(order.intent.client_order_id));
+                effects.push(Effect::Cancel(OrderRef::from(&order.intent)));
             }
         }
     }

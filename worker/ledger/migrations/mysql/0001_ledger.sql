@@ -2,7 +2,7 @@
 -- belongs to; no statement of a worker meets a row of another ledger.
 --
 -- What the tables and columns mean, and what is hashed in which form, is told in ../sqlite/0001_ledger.sql
--- and 0002_commits_and_views.sql. Here the computed columns of the views are exact decimals.
+-- and the files after it. Here the computed columns of the views are exact decimals.
 --
 -- Statements are apart by an empty line, and no statement holds one. Each can be run again: the server commits a
 -- statement of this kind at once, so that a migration may be cut off after any of them. Text is compared byte by byte.
@@ -150,6 +150,18 @@ CREATE TABLE IF NOT EXISTS rebases (
     PRIMARY KEY (ledger, seq)
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
+CREATE TABLE IF NOT EXISTS successions (
+    ledger BIGINT NOT NULL,
+    seq BIGINT NOT NULL,
+    prev_hash CHAR(64) NOT NULL,
+    hash CHAR(64) NOT NULL,
+    predecessor CHAR(36) NOT NULL,
+    successor CHAR(36) NOT NULL,
+    at BIGINT NOT NULL,
+    PRIMARY KEY (ledger, seq),
+    UNIQUE (ledger, predecessor)
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
 CREATE TABLE IF NOT EXISTS balances (
     ledger BIGINT NOT NULL,
     strategy CHAR(36) NOT NULL,
@@ -275,6 +287,12 @@ CREATE TRIGGER IF NOT EXISTS rebases_kept BEFORE DELETE ON rebases FOR EACH ROW
 CREATE TRIGGER IF NOT EXISTS rebases_fixed BEFORE UPDATE ON rebases FOR EACH ROW
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'rebases are append-only';
 
+CREATE TRIGGER IF NOT EXISTS successions_kept BEFORE DELETE ON successions FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'successions are append-only';
+
+CREATE TRIGGER IF NOT EXISTS successions_fixed BEFORE UPDATE ON successions FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'successions are append-only';
+
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW trading_signals AS
 SELECT d.id AS signal_id, l.account_name AS account, d.symbol, UPPER(d.side) AS signal_type,
     CAST(d.confidence AS DECIMAL(10, 4)) / 100 AS confidence, NULL AS xgboost_confidence,
@@ -344,7 +362,7 @@ FROM (SELECT l.account_name AS account, p.strategy_name AS strategy, p.symbol, C
         AS DECIMAL(32, 12)) AS total,
     CAST(p.cost AS DECIMAL(32, 12)) AS cost,
     COALESCE((SELECT SUM(CAST(o.quantity AS DECIMAL(32, 12)) * (o.quantity_units - o.filled_units) / o.quantity_units)
-        FROM intents o WHERE o.ledger = p.ledger AND o.strategy = p.strategy AND o.symbol = p.symbol
+        FROM intents o WHERE o.ledger = p.ledger AND o.strategy_name = p.strategy_name AND o.symbol = p.symbol
         AND o.side = 'Sell'
         AND o.state IN ('Intended', 'Sent', 'Accepted', 'PartiallyFilled', 'Unknown')), 0) AS locked,
     k.mark * (SELECT MAX(CAST(i.reference_price AS DECIMAL(32, 12)) / i.reference_price_units) FROM intents i

@@ -61,7 +61,7 @@ impl MysqlServer {
 
     /// What messages call the ledger of that name.
     pub(crate) fn place(&self, name: &str) -> Place {
-        let server = smol_str::format_smolstr!("{}:{}", self.host, self.port);
+        let server = format!("{}:{}", self.host, self.port).into();
         Place::Database { server, database: self.database.as_str().into(), name: name.into() }
     }
 

@@ -150,7 +150,10 @@ pub(crate) async fn write_all<D: Dialect>(
     batch: &Batch<'_>,
     before: &Cache,
 ) -> Result<Written, LedgerError> {
-    let moves_money = batch.records.iter().any(|r| matches!(r, Record::Fill { .. } | Record::Transfer(_)));
+    let moves_money = batch
+        .records
+        .iter()
+        .any(|r| matches!(r, Record::Fill { .. } | Record::Transfer(_) | Record::Succession(_)));
     let balances = moves_money.then(|| before.balances.clone());
     let mut writer = Writer { db, identity, batch, head: before.head, balances };
     let done = writer.all(before).await?;
@@ -223,6 +226,12 @@ impl<D: Dialect> Writer<'_, '_, D> {
                     balances.transfer(transfer)?;
                 }
                 self.append(&rows::TRANSFERS, rows::transfer(transfer)).await?;
+            }
+            Record::Succession(done) => {
+                if let Some(balances) = &mut self.balances {
+                    balances.succeed(done)?;
+                }
+                self.append(&rows::SUCCESSIONS, rows::succession(done)).await?;
             }
             Record::Rebase { strategy, reference, at } => {
                 self.append(&rows::REBASES, rows::rebase(*strategy, *reference, *at)).await?;

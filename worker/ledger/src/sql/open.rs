@@ -1,5 +1,7 @@
 //! What opening a ledger means in every database: its first rows, whose it is, a quick check, and the next epoch.
 
+use std::collections::BTreeMap;
+
 use smol_str::SmolStr;
 use tradewind_core::name::Uid;
 use tradewind_core::order::{Epoch, Incarnation};
@@ -112,11 +114,17 @@ async fn bring_up_positions<D: Dialect>(db: &mut Scope<'_, D>) -> Result<(), Led
     if db.number(lacking, Vec::new()).await? == 0 {
         return Ok(());
     }
-    for (strategy, symbol, held) in verify::fold(db).await?.position_rows() {
+    let folded = verify::fold(db).await?;
+    let mut names = BTreeMap::new();
+    for (strategy, name) in read::names(db).await? {
+        names.insert(folded.owner(strategy), name);
+    }
+    for (strategy, symbol, held) in folded.position_rows() {
         let insert = "INSERT INTO positions (OWNER, strategy, symbol, quantity, cost, strategy_name) \
-            SELECT OWNER(), ?, ?, ?, ?, MAX(strategy_name) FROM intents WHERE OWN(intents) AND strategy = ?";
+            VALUES (OWNER(), ?, ?, ?, ?, ?)";
         let uid = strategy.to_string();
-        let values = [uid.clone(), symbol.to_string(), held.quantity.to_string(), held.cost.to_string(), uid];
+        let name = names.get(&strategy).map_or_else(|| uid.clone(), ToString::to_string);
+        let values = [uid, symbol.to_string(), held.quantity.to_string(), held.cost.to_string(), name];
         db.execute(insert, values.map(Value::text).into()).await?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Reading rows back. A value that cannot be what was written is reported as tampered, never guessed.
 
 use smol_str::SmolStr;
-use tradewind_core::event::Transfer;
+use tradewind_core::event::{Succession, Transfer};
 use tradewind_core::halt::{Halt, HaltOrigin, HaltScope};
 use tradewind_core::money::{Percent, Price, Quantity};
 use tradewind_core::name::Uid;
@@ -111,6 +111,7 @@ pub(crate) async fn history<D: Dialect>(db: &mut Scope<'_, D>) -> Result<History
             open_orders: open_orders(db).await?,
             fills: fills(db).await?,
             transfers: transfers(db).await?,
+            successions: successions(db).await?.into_iter().map(|(_, done)| done).collect(),
             halts: halts(db).await?,
             checkpoint: checkpoint(db).await?,
         }
@@ -227,6 +228,18 @@ pub(crate) async fn strategy_of<D: Dialect>(
     row.as_ref().map(|row| Cells::<D>::new(row, db.place(), "intents").parsed(1, uid)).transpose()
 }
 
+/// The name each strategy gave its last order under, oldest first.
+pub(crate) async fn names<D: Dialect>(db: &mut Scope<'_, D>) -> Result<Vec<(Uid, SmolStr)>, LedgerError> {
+    let sql = "SELECT seq, strategy, strategy_name FROM intents WHERE OWN(intents) AND seq IN \
+        (SELECT MAX(seq) FROM intents WHERE OWN(intents) GROUP BY strategy) ORDER BY seq";
+    let rows = db.rows(sql, Vec::new()).await?;
+    let name = |row| {
+        let cells = Cells::<D>::new(row, db.place(), "intents");
+        Ok((cells.parsed(1, uid)?, cells.smol(2)?))
+    };
+    rows.iter().map(name).collect()
+}
+
 pub(crate) async fn transfers<D: Dialect>(db: &mut Scope<'_, D>) -> Result<Vec<Transfer>, LedgerError> {
     let sql = "SELECT seq, prev_hash, hash, asset, amount, strategy, at FROM transfers \
         WHERE OWN(transfers) ORDER BY seq";
@@ -242,6 +255,22 @@ pub(crate) async fn transfers<D: Dialect>(db: &mut Scope<'_, D>) -> Result<Vec<T
         })
     };
     rows.iter().map(transfer).collect()
+}
+
+/// Who took over from whom, in order, each with the number of its row.
+pub(crate) async fn successions<D: Dialect>(
+    db: &mut Scope<'_, D>,
+) -> Result<Vec<(i64, Succession)>, LedgerError> {
+    let sql = "SELECT seq, prev_hash, hash, predecessor, successor, at FROM successions \
+        WHERE OWN(successions) ORDER BY seq";
+    let rows = db.rows(sql, Vec::new()).await?;
+    let succession = |row| {
+        let cells = Cells::<D>::new(row, db.place(), "successions");
+        verify::intact(&cells, &rows::SUCCESSIONS)?;
+        let done = Succession { from: cells.parsed(3, uid)?, to: cells.parsed(4, uid)?, at: cells.time(5)? };
+        Ok((cells.int(0)?, done))
+    };
+    rows.iter().map(succession).collect()
 }
 
 pub(crate) async fn halts<D: Dialect>(db: &mut Scope<'_, D>) -> Result<Vec<Halt>, LedgerError> {
@@ -288,9 +317,9 @@ pub(crate) async fn checkpoint<D: Dialect>(db: &mut Scope<'_, D>) -> Result<Opti
 }
 
 pub(crate) async fn balances<D: Dialect>(db: &mut Scope<'_, D>) -> Result<Vec<BalanceRow>, LedgerError> {
-    // The first column stands in for a number: balances have none.
-    let sql = "SELECT 0, strategy, asset, amount FROM balances WHERE OWN(balances) \
-        ORDER BY strategy, asset";
+    // The first column stands in for a number: balances have none. What a predecessor had is its successor's.
+    let sql = "SELECT 0, strategy, asset, amount FROM balances WHERE OWN(balances) AND strategy NOT IN \
+        (SELECT predecessor FROM successions WHERE OWN(successions)) ORDER BY strategy, asset";
     let rows = db.rows(sql, Vec::new()).await?;
     let balance = |row| {
         let cells = Cells::<D>::new(row, db.place(), "balances");
@@ -302,8 +331,8 @@ pub(crate) async fn balances<D: Dialect>(db: &mut Scope<'_, D>) -> Result<Vec<Ba
 
 /// What each strategy holds of each instrument.
 pub(crate) async fn positions<D: Dialect>(db: &mut Scope<'_, D>) -> Result<Vec<PositionRow>, LedgerError> {
-    let sql = "SELECT 0, strategy, symbol, quantity, cost FROM positions WHERE OWN(positions) \
-        ORDER BY strategy, symbol";
+    let sql = "SELECT 0, strategy, symbol, quantity, cost FROM positions WHERE OWN(positions) AND strategy NOT IN \
+        (SELECT predecessor FROM successions WHERE OWN(successions)) ORDER BY strategy, symbol";
     let rows = db.rows(sql, Vec::new()).await?;
     let position = |row| {
         let cells = Cells::<D>::new(row, db.place(), "positions");
@@ -322,6 +351,7 @@ pub(crate) async fn holdings<D: Dialect>(db: &mut Scope<'_, D>) -> Result<Balanc
     for row in positions(db).await? {
         held.load_position(row);
     }
+    held.know(successions(db).await?.into_iter().map(|(_, done)| done).collect());
     Ok(held)
 }
 

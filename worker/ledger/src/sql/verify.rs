@@ -73,7 +73,8 @@ pub(crate) async fn complete<D: Dialect>(db: &mut Scope<'_, D>) -> Result<(), Le
     let sql = "SELECT (SELECT COUNT(*) FROM intents WHERE OWN(intents)) + \
         (SELECT COUNT(*) FROM transitions WHERE OWN(transitions)) + (SELECT COUNT(*) FROM fills WHERE OWN(fills)) + \
         (SELECT COUNT(*) FROM halts WHERE OWN(halts)) + (SELECT COUNT(*) FROM transfers WHERE OWN(transfers)) + \
-        (SELECT COUNT(*) FROM rebases WHERE OWN(rebases))";
+        (SELECT COUNT(*) FROM rebases WHERE OWN(rebases)) + \
+        (SELECT COUNT(*) FROM successions WHERE OWN(successions))";
     let rows = db.number(sql, Vec::new()).await?;
     let writer = read::writer_row(db).await?;
     let last = whole("row number", writer.head.seq)?;
@@ -188,7 +189,7 @@ async fn projections<D: Dialect>(db: &mut Scope<'_, D>, first: i64) -> Result<()
 const POSTINGS: &str = "SELECT f.seq, i.strategy, f.symbol, f.side, f.price, f.quantity, f.fee, f.fee_asset FROM fills f \
     JOIN intents i ON OWN(i) AND i.id = f.intent WHERE OWN(f) AND f.seq > ? ORDER BY f.seq LIMIT ?";
 
-/// Checks that balances and positions are the fold of transfers and fills.
+/// Checks that balances and positions are the fold of transfers and fills, each for who has it now.
 async fn balances<D: Dialect>(db: &mut Scope<'_, D>) -> Result<(), LedgerError> {
     let folded = fold(db).await?;
     let tampered = |table| LedgerError::Tampered { place: db.place().clone(), table, seq: 0 };
@@ -202,12 +203,14 @@ async fn balances<D: Dialect>(db: &mut Scope<'_, D>) -> Result<(), LedgerError> 
     Ok(())
 }
 
-/// The fold of transfers and fills.
+/// The fold of transfers, fills and successions.
 pub(crate) async fn fold<D: Dialect>(db: &mut Scope<'_, D>) -> Result<Balances, LedgerError> {
     let mut folded = Balances::default();
     for transfer in read::transfers(db).await? {
         folded.transfer(&transfer)?;
     }
+    // Each where it stands between the fills: what a sale takes of the cost depends on what is held by then.
+    let mut successions = read::successions(db).await?.into_iter().peekable();
     let mut after = 0;
     loop {
         let rows = db.rows(POSTINGS, vec![Value::Int(after), Value::Int(read::PAGE)]).await?;
@@ -217,6 +220,9 @@ pub(crate) async fn fold<D: Dialect>(db: &mut Scope<'_, D>) -> Result<Balances, 
         for row in &rows {
             let cells = Cells::<D>::new(row, db.place(), "fills");
             after = cells.int(0)?;
+            while let Some((_, done)) = successions.next_if(|(seq, _)| *seq < after) {
+                folded.succeed(&done)?;
+            }
             let symbol: Symbol = cells.parsed(2, |t| t.parse().ok())?;
             let (price, base) = (cells.cash(4)?, cells.cash(5)?);
             // Exact: the decimals of a price and a quantity of one instrument are at most 18 together.
@@ -224,6 +230,9 @@ pub(crate) async fn fold<D: Dialect>(db: &mut Scope<'_, D>) -> Result<Balances, 
             let fee = Fee { amount: cells.cash(6)?, asset: cells.parsed(7, |t| t.parse().ok())? };
             folded.post(cells.parsed(1, uid)?, &symbol, cells.parsed(3, named)?, (base, quote), &fee)?;
         }
+    }
+    for (_, done) in successions {
+        folded.succeed(&done)?;
     }
     Ok(folded)
 }

@@ -22,18 +22,20 @@ use crate::sql::{Context, Scope, open};
 pub(super) use crate::sql::open::Owner;
 
 /// The newest schema known here.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 4;
 /// Readers never block a writer in WAL mode; only a foreign program can, and not for long.
 const BUSY: Duration = Duration::from_secs(2);
 
 fn migrator() -> Migrator {
     let ledger = include_str!("../../migrations/sqlite/0001_ledger.sql");
-    let readers = include_str!("../../migrations/sqlite/0002_commits_and_views.sql");
+    let successions = include_str!("../../migrations/sqlite/0003_successions.sql");
+    let readers = include_str!("../../migrations/sqlite/0004_commits_and_views.sql");
     let migration = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
     Migrator::with_migrations(vec![
         migration(1, "ledger", ledger),
+        migration(3, "successions", successions),
         migration(SCHEMA, "commits and views", readers),
     ])
 }

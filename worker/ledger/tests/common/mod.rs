@@ -7,7 +7,7 @@ pub(crate) mod suite;
 
 use std::path::Path;
 
-use tradewind_core::event::{HaltChange, Record, Transfer};
+use tradewind_core::event::{HaltChange, Record, Succession, Transfer};
 use tradewind_core::halt::{Halt, HaltAction, HaltOrigin, HaltScope};
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::money::{Cash, Percent, Price, Quantity};
@@ -119,6 +119,11 @@ pub(crate) fn transfer(amount: &str, strategy: Option<Uid>) -> Transfer {
     }
 }
 
+/// The strategy was made anew under its name.
+pub(crate) fn succession() -> Succession {
+    Succession { from: strategy(), to: Uid(Uuid::from_u128(0xa2)), at: Timestamp(11) }
+}
+
 pub(crate) fn halt(name: &str) -> Halt {
     Halt {
         name: name.into(),
@@ -212,6 +217,7 @@ pub(crate) async fn fill_up<L: Ledger>(ledger: &mut L) {
         set("a"),
         set("b"),
         cleared("a"),
+        Record::Succession(succession()),
         Record::Rebase {
             strategy: Some(strategy()),
             reference: transfer("1", None).amount,

@@ -87,7 +87,7 @@ SELECT v.account, v.strategy, v.symbol, v.total AS total_quantity, v.total - v.l
 FROM (SELECT l.account_name AS account, p.strategy_name AS strategy, p.symbol, CAST(p.quantity AS REAL) AS total,
     CAST(p.cost AS REAL) AS cost,
     COALESCE((SELECT SUM(CAST(o.quantity AS REAL) * (o.quantity_units - o.filled_units) / o.quantity_units)
-        FROM intents o WHERE o.strategy = p.strategy AND o.symbol = p.symbol AND o.side = 'Sell'
+        FROM intents o WHERE o.strategy_name = p.strategy_name AND o.symbol = p.symbol AND o.side = 'Sell'
         AND o.state IN ('Intended', 'Sent', 'Accepted', 'PartiallyFilled', 'Unknown')), 0) AS locked,
     k.mark * (SELECT CAST(i.reference_price AS REAL) / i.reference_price_units FROM intents i
         WHERE i.symbol = p.symbol AND i.reference_price_units > 0 LIMIT 1) AS price
