@@ -206,7 +206,8 @@ impl Work<'_> {
         }
         let template = |set: &StatefulSet| set.spec.as_ref().map(|spec| json!(spec.template));
         let Some((live, wanted)) = template(&applied).zip(template(wanted)) else { return Ok(()) };
-        let patch = json!({"metadata": {"uid": applied.uid()}, "spec": {"template": exactly(&wanted, &live)}});
+        let patch =
+            json!({"metadata": {"uid": applied.uid()}, "spec": {"template": exactly(&wanted, &live)}});
         let id = id(ChildKind::StatefulSet, &applied);
         let pruned = self.prune::<StatefulSet>(&id, &patch).await?;
         if pruned != applied.resource_version() && !self.outcome.repaired.contains(&id) {
@@ -318,7 +319,8 @@ fn exactly(wanted: &Value, live: &Value) -> Value {
     let (Value::Object(wanted), Value::Object(live)) = (wanted, live) else { return wanted.clone() };
     let strange = live.keys().filter(|key| !wanted.contains_key(*key)).map(|key| (key.clone(), Value::Null));
     let null = Value::Null;
-    let kept = wanted.iter().map(|(key, value)| (key.clone(), exactly(value, live.get(key).unwrap_or(&null))));
+    let kept =
+        wanted.iter().map(|(key, value)| (key.clone(), exactly(value, live.get(key).unwrap_or(&null))));
     kept.chain(strange).collect()
 }
 
@@ -404,8 +406,18 @@ async fn delete<K: Kind>(client: &Client, namespace: &str, name: &str, uid: &str
     };
     match api.delete(name, &params).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-        Err(error) => Err(Error::api("delete", format!("{} {namespace}/{name}", K::kind(&())))(error)),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => {
+            let what = format!("{} {namespace}/{name}", K::kind(&()));
+            if matches!(&error, kube::Error::Api(status) if status.is_conflict()) {
+                // Another of the name, or one that somebody was just changing, which is still to go.
+                let found = api.get_metadata_opt(name).await.map_err(Error::api("get", &what))?;
+                if found.is_none_or(|found| found.metadata.uid.as_deref() != Some(uid)) {
+                    return Ok(());
+                }
+            }
+            Err(Error::api("delete", what)(error))
+        }
     }
 }
 
