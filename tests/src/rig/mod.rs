@@ -21,7 +21,7 @@ use k8s_openapi::NamespaceResourceScope;
 use kube::{Api, Resource};
 use tempfile::TempDir;
 
-pub use kubelet::{Kubelet, Pods};
+pub use kubelet::{Doubles, Kubelet, Pods};
 pub use operator::Operator;
 pub use proxy::{Fault, Passed, Proxy};
 pub use record::Mark;
@@ -176,6 +176,11 @@ impl Rig {
                 eprintln!("--- {name}\n{}", last_lines(&kubelet.log(&name)));
             }
         }
+    }
+
+    /// Where workers find their data sets: a test may put one of its own there.
+    pub fn data_sets(&self) -> PathBuf {
+        market::data_sets(self.dir.path())
     }
 
     /// Where the ledger of an account lies.
