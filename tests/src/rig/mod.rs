@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 pub use kubelet::{Doubles, Kubelet, Pods};
 pub use operator::Operator;
-pub use proxy::{Fault, Passed, Proxy};
+pub use proxy::{Fault, Passed, Proxy, Thaw};
 pub use record::Mark;
 
 use crate::cluster::{Cluster, Namespace, Ran, Seen, patience, wait_for};
