@@ -33,7 +33,12 @@ fn strategy(desk: &Desk, facts: &StrategyFacts, snapshot: &Snapshot) -> Strategy
 }
 
 /// What the worker knows of itself; `block` is why it lets no entry through, `heirs` wait for what others have left.
-pub fn worker(desk: &Desk, block: Option<EntryBlock>, heirs: &[HeirView], snapshot: &Snapshot) -> WorkerInput {
+pub fn worker(
+    desk: &Desk,
+    block: Option<EntryBlock>,
+    heirs: &[HeirView],
+    snapshot: &Snapshot,
+) -> WorkerInput {
     let applied = desk.told().map(|t| InForce { generation: t.account.0, hash: t.account.1.clone() });
     let waiting = heirs.iter().map(|heir| (heir.uid, waits(heir))).collect();
     WorkerInput { applied, block, waiting, feed: feed(snapshot), ..WorkerInput::default() }
