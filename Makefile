@@ -24,7 +24,7 @@ test: ## everything that must hold: format, lint, licences, generated files, all
 mutants: ## break the code on purpose, each time a test must fail (NAMES="a b" runs those only)
 	@scripts/mutants $(NAMES)
 
-chaos: ## strike every write of the operator, one by one, and compare the ends (hours)
+chaos: ## strike every write of the operator, each time it is made, by every fault, and compare the ends (an hour or more)
 	@TRADEWIND_CHAOS=all scripts/cluster-test chaos
 
 soak-halt: ## halt, revert, crash, resume, RUNS times (SEED=n for another order)

@@ -412,8 +412,18 @@ async fn delete<K: Kind>(client: &Client, namespace: &str, name: &str, uid: &str
     };
     match api.delete(name, &params).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-        Err(error) => Err(Error::api("delete", format!("{} {namespace}/{name}", K::kind(&())))(error)),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => {
+            let what = format!("{} {namespace}/{name}", K::kind(&()));
+            if matches!(&error, kube::Error::Api(status) if status.is_conflict()) {
+                // Another of the name, or one that somebody was just changing, which is still to go.
+                let found = api.get_metadata_opt(name).await.map_err(Error::api("get", &what))?;
+                if found.is_none_or(|found| found.metadata.uid.as_deref() != Some(uid)) {
+                    return Ok(());
+                }
+            }
+            Err(Error::api("delete", what)(error))
+        }
     }
 }
 

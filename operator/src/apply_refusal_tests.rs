@@ -65,3 +65,33 @@ async fn a_pod_is_replaced_only_when_the_next_is_made_of_what_was_applied() {
         assert!(!asked.contains(&replaced), "the worker that runs goes on: {asked:?}");
     }
 }
+
+/// Deletes the Service of uid `ours`; the API server says conflict, and then has one of that uid, or none.
+async fn conflicting(uid: Option<&'static str>) -> Result<(), Error> {
+    let answer = async move |method: Method| {
+        let status = |code: u16| {
+            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
+                "reason": if code == 404 { "NotFound" } else { "Conflict" }, "message": "a test"});
+            (StatusCode::from_u16(code).unwrap(), status.to_string())
+        };
+        match (method, uid) {
+            (Method::DELETE, _) => status(409),
+            (_, None) => status(404),
+            (_, Some(uid)) => {
+                let found = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+                    "metadata": {"name": "paper-worker", "namespace": "desk", "uid": uid}});
+                (StatusCode::OK, found.to_string())
+            }
+        }
+    };
+    let client = Client::new(Router::new().fallback(answer), "default");
+    delete::<Service>(&client, "desk", "paper-worker", "ours").await
+}
+
+#[tokio::test]
+async fn a_deletion_that_met_a_change_is_tried_again_and_one_that_met_another_object_is_over() {
+    let refused = conflicting(Some("ours")).await.unwrap_err();
+    assert_eq!(refused.reason(), "conflict", "{refused}");
+    conflicting(Some("theirs")).await.unwrap();
+    conflicting(None).await.unwrap();
+}

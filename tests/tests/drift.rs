@@ -215,14 +215,15 @@ async fn an_object_of_a_childs_name_that_is_not_ours_is_named_and_never_touched(
     }
     // It deletes them not even with the account, and takes their place once they are gone.
     rig.kubectl(&["delete", "exacct", "a3", "--timeout=60s"]).await.success();
-    for (index, kind, name, before) in &theirs {
-        if *index == 3 {
-            let now =
-                rig.wait_json(&format!("{kind}/{name}"), ".metadata", 20, |text| !text.is_empty()).await;
-            assert_eq!(now, *before, "{kind} {name} was touched");
-            continue;
-        }
+    let (kept, gone): (Vec<_>, Vec<_>) = theirs.iter().partition(|(index, ..)| *index == 3);
+    for (_, kind, name, before) in kept {
+        let now = rig.wait_json(&format!("{kind}/{name}"), ".metadata", 20, |text| !text.is_empty()).await;
+        assert_eq!(now, *before, "{kind} {name} was touched");
+    }
+    for (_, kind, name, _) in &gone {
         rig.kubectl(&["delete", kind, name]).await.success();
+    }
+    for (index, ..) in gone {
         rig.wait_json(&format!("pod/a{index}-0"), ".metadata.uid", 40, |uid| !uid.is_empty()).await;
     }
 }

@@ -168,6 +168,8 @@ pub struct Totals {
     pub off_tick: u64,
     /// Rows of the feed that were skipped as unusable.
     pub skipped_rows: u64,
+    /// Instruments whose feed ended because it could not be read on, and why, in one sentence.
+    pub broken_feeds: BTreeMap<Symbol, String>,
     /// Commits to the ledger and the seconds they took together.
     pub ledger_commits: u64,
     /// Seconds spent in commits.

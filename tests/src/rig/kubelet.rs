@@ -54,9 +54,19 @@ pub struct Running {
     stopping: bool,
 }
 
+/// What would be two workers at once, or the danger of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Doubles {
+    /// The most processes that ran at one moment.
+    pub most: usize,
+    /// How often a pod's object was gone, or another's, while its process ran: a real node that is cut off would run on.
+    pub orphans: usize,
+}
+
 /// Runs worker pods. Dropped, it kills their processes; what they were is left as it is, like a node without power.
 pub struct Kubelet {
     pods: Arc<Mutex<Pods>>,
+    doubles: Arc<Mutex<Doubles>>,
     stop: watch::Sender<bool>,
     thread: Option<std::thread::JoinHandle<()>>,
     cluster: Cluster,
@@ -70,6 +80,7 @@ struct Here {
     dir: PathBuf,
     name: String,
     pods: Arc<Mutex<Pods>>,
+    doubles: Arc<Mutex<Doubles>>,
 }
 
 /// Where the ledger of an account lies.
@@ -86,27 +97,33 @@ impl Kubelet {
     /// Starts one for the worker pods of that namespace.
     pub(super) async fn start(cluster: &Cluster, namespace: &str, dir: &Path) -> Self {
         let pods = Arc::new(Mutex::new(Pods::new()));
+        let doubles = Arc::new(Mutex::new(Doubles::default()));
         let (stop, stopped) = watch::channel(false);
         let (own, namespace, dir) = (cluster.clone(), namespace.to_owned(), dir.to_owned());
         let name = format!("rig-{namespace}");
         make_node(cluster, &name).await;
-        let shared = Arc::clone(&pods);
+        let (shared, counted) = (Arc::clone(&pods), Arc::clone(&doubles));
         let here = (namespace.clone(), dir.clone());
         // On a thread of its own: a test may wait without yielding.
         let thread = std::thread::spawn(move || {
             crate::block_on(async move {
                 let cluster = own.on_this_runtime().await;
                 let (namespace, dir) = here;
-                let node = Here { cluster, namespace, dir, name, pods: shared };
+                let node = Here { cluster, namespace, dir, name, pods: shared, doubles: counted };
                 node.run(stopped).await;
             });
         });
-        Self { pods, stop, thread: Some(thread), cluster: cluster.clone(), namespace, dir }
+        Self { pods, doubles, stop, thread: Some(thread), cluster: cluster.clone(), namespace, dir }
     }
 
     /// The pods and their processes. While held, nothing is started or stopped.
     pub fn pods(&self) -> MutexGuard<'_, Pods> {
         self.pods.lock().expect("nobody panics while holding it")
+    }
+
+    /// Whether there were ever two workers at once since the start.
+    pub fn doubles(&self) -> Doubles {
+        *self.doubles.lock().expect("nobody panics while holding it")
     }
 
     /// Sends a signal to a pod's process: `SIGKILL` is a crash, `SIGSTOP` a pause.
@@ -192,6 +209,7 @@ impl Here {
             let (api, workers) = (self.api(), ListParams::default().labels("tradewind.dev/component=worker"));
             if let Ok(Ok(list)) = tokio::time::timeout(ANSWER, api.list(&workers)).await {
                 known = list.items;
+                self.end_orphans(&known);
             }
             for pod in &known {
                 self.sync(pod).await;
@@ -209,6 +227,17 @@ impl Here {
         self.pods.lock().expect("nobody panics while holding it")
     }
 
+    /// Ends what runs although its pod was removed by force, or is another's by now.
+    fn end_orphans(&self, known: &[Pod]) {
+        let mut pods = self.lock();
+        let stays = |name: &str, running: &Running| {
+            known.iter().any(|pod| pod.name_any() == name && pod.uid().as_deref() == Some(&running.uid))
+        };
+        let before = pods.len();
+        pods.retain(|name, running| stays(name, running));
+        self.doubles.lock().expect("nobody panics while holding it").orphans += before - pods.len();
+    }
+
     async fn sync(&self, pod: &Pod) {
         let name = pod.name_any();
         let spec = pod.spec.as_ref().expect("a pod has a spec");
@@ -218,11 +247,6 @@ impl Here {
             _ => return,
         }
         let uid = pod.uid().unwrap_or_default();
-        let known = self.lock().get(&name).map(|running| running.uid.clone());
-        if known.as_ref().is_some_and(|known| *known != uid) {
-            // Its object was removed by force while the process ran: a lost node's pod runs on, one of ours is ended.
-            self.lock().remove(&name);
-        }
         if pod.metadata.deletion_timestamp.is_some() {
             return self.stop(&name, &uid).await;
         }
@@ -260,6 +284,8 @@ impl Here {
         };
         if gone {
             self.lock().remove(name);
+            // Its token ends with the service account it was made for: the next pod gets one of its own.
+            drop(std::fs::remove_file(kubeconfig(&self.dir, name)));
             let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
             let at_once = DeleteParams {
                 grace_period_seconds: Some(0),
@@ -290,13 +316,18 @@ impl Here {
             let ready =
                 running.process.is_some() && matches!(http::try_get(running.health, "/health"), Ok((200, _)));
             let before = pod.status.as_ref().and_then(|s| s.container_statuses.as_ref()?.first().cloned());
-            let told = before.map(|status| (status.ready, status.restart_count));
+            let told = before.map(|status| Told {
+                ready: status.ready,
+                restarts: status.restart_count,
+                alive: status.state.is_some_and(|state| state.running.is_some()),
+            });
             running.ready = ready;
-            let now = (ready, i32::try_from(running.restarts).unwrap_or(i32::MAX));
-            (told != Some(now)).then_some((now, running.process.is_some()))
+            let restarts = i32::try_from(running.restarts).unwrap_or(i32::MAX);
+            let now = Told { ready, restarts, alive: running.process.is_some() };
+            (told != Some(now)).then(|| (now, running.past.last().map_or(Value::Null, last_state)))
         };
-        if let Some(((ready, restarts), alive)) = report {
-            self.report(pod, name, ready, restarts, alive).await;
+        if let Some((now, last)) = report {
+            self.report(pod, name, now, last).await;
         }
     }
 
@@ -328,6 +359,9 @@ impl Here {
         }
         (running.health, running.portfolio) = (health, portfolio);
         running.process = Some(process);
+        let running = pods.values().filter(|running| running.process.is_some()).count();
+        let mut doubles = self.doubles.lock().expect("nobody panics while holding it");
+        doubles.most = doubles.most.max(running);
     }
 
     /// The command of the pod's container with its volumes and addresses on this machine; none while a volume's source
@@ -391,14 +425,17 @@ impl Here {
         Some(place)
     }
 
-    async fn report(&self, pod: &Pod, name: &str, ready: bool, restarts: i32, alive: bool) {
+    async fn report(&self, pod: &Pod, name: &str, now: Told, last: Value) {
+        let Told { ready, restarts, alive } = now;
         let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
         let (container, image) =
             container.map(|c| (c.name.clone(), c.image.clone().unwrap_or_default())).unwrap_or_default();
+        // The one that does not hold is taken back: a patch of null removes.
         let state = if alive {
-            json!({"running": {"startedAt": null}})
+            json!({"running": {"startedAt": null}, "waiting": null})
         } else {
-            json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off restarting failed container"}})
+            let message = "back-off restarting failed container";
+            json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}, "running": null})
         };
         let condition = if ready { "True" } else { "False" };
         let status = json!({"status": {
@@ -410,12 +447,32 @@ impl Here {
             ],
             "containerStatuses": [{
                 "name": container, "image": image, "imageID": "", "ready": ready, "started": alive,
-                "restartCount": restarts, "state": state,
+                "restartCount": restarts, "state": state, "lastState": last,
             }],
         }});
         let (api, as_usual, status) = (self.api(), PatchParams::default(), Patch::Strategic(status));
         drop(tokio::time::timeout(ANSWER, api.patch_status(name, &as_usual, &status)).await);
     }
+}
+
+/// What is told of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Told {
+    ready: bool,
+    restarts: i32,
+    alive: bool,
+}
+
+/// How a container ended, with the end of its log, as `FallbackToLogsOnError` has it.
+fn last_state(ended: &Ended) -> Value {
+    const MOST: usize = 2048;
+    let from = (ended.err.len().saturating_sub(MOST)..=ended.err.len())
+        .find(|from| ended.err.is_char_boundary(*from));
+    let code = ended.code.or(ended.signal.map(|signal| 128 + signal)).unwrap_or_default();
+    json!({"terminated": {
+        "exitCode": code, "reason": if code == 0 { "Completed" } else { "Error" },
+        "message": if code == 0 { "" } else { &ended.err[from.unwrap_or_default()..] },
+    }})
 }
 
 impl Running {

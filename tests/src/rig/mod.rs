@@ -21,9 +21,9 @@ use k8s_openapi::NamespaceResourceScope;
 use kube::{Api, Resource};
 use tempfile::TempDir;
 
-pub use kubelet::{Kubelet, Pods};
+pub use kubelet::{Doubles, Kubelet, Pods};
 pub use operator::Operator;
-pub use proxy::{Fault, Passed, Proxy};
+pub use proxy::{Fault, Passed, Proxy, Thaw};
 pub use record::Mark;
 
 use crate::cluster::{Cluster, Namespace, Ran, Seen, patience, wait_for};
@@ -186,6 +186,11 @@ impl Rig {
                 eprintln!("--- {name}\n{}", last_lines(&kubelet.log(&name)));
             }
         }
+    }
+
+    /// Where workers find their data sets: a test may put one of its own there.
+    pub fn data_sets(&self) -> PathBuf {
+        market::data_sets(self.dir.path())
     }
 
     /// Where the ledger of an account lies.

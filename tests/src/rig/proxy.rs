@@ -1,17 +1,18 @@
 //! A proxy between a program and the API server that does what networks and API servers do on a bad day.
 //!
-//! It counts the writes that pass (Leases and events aside, whose number depends on time) and strikes at the n-th: the
+//! It counts the writes that pass (Leases and events aside, whose number depends on time) and strikes one of them: the
 //! answer is lost, or the request is refused, or the test is told that the write was carried out, to kill the writer.
-//! Watches can be frozen and made to lose what happened in between. Reads pass untouched.
+//! Watches can be frozen: what happens meanwhile arrives later and only in part, or is lost and has to be listed anew;
+//! and who starts meanwhile can be told the past. Single objects are always read as they are.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
@@ -38,6 +39,24 @@ pub enum Fault {
     Hold,
 }
 
+/// How a frozen watch goes on when it is thawed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thaw {
+    /// With the last event of each object.
+    LastOfEach,
+    /// With nothing but the word that it is too old: all has to be listed anew.
+    TooOld,
+}
+
+/// What watches do not show.
+#[derive(Debug, Clone, Default)]
+struct Frozen {
+    plurals: Vec<String>,
+    /// Lists are answered as of this resourceVersion.
+    past: Option<String>,
+    lost: bool,
+}
+
 /// One request that passed.
 #[derive(Debug, Clone)]
 pub struct Passed {
@@ -47,14 +66,31 @@ pub struct Passed {
     pub path: String,
     /// Whether it was a watch.
     pub watch: bool,
+    /// Whether it was a write that is counted.
+    pub write: bool,
     /// What the API server (or a fault) answered.
     pub status: u16,
+}
+
+impl Passed {
+    /// What was asked for: method and path.
+    pub fn request(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+}
+
+/// A blow that is still to come.
+struct Blow {
+    request: String,
+    /// How often that request passes before.
+    spared: usize,
+    fault: Fault,
 }
 
 #[derive(Default)]
 struct Book {
     writes: usize,
-    strike: Option<(usize, Fault)>,
+    blow: Option<Blow>,
     struck: bool,
     passed: Vec<Passed>,
 }
@@ -62,9 +98,7 @@ struct Book {
 struct Shared {
     upstream: Client,
     book: Mutex<Book>,
-    /// Plurals whose watches are frozen; while one is, its events are kept back and on thawing only the last of each
-    /// object is passed on.
-    frozen: watch::Sender<Vec<String>>,
+    frozen: watch::Sender<Frozen>,
     held: watch::Sender<bool>,
 }
 
@@ -85,21 +119,23 @@ impl Proxy {
         let options = KubeConfigOptions::default();
         let mut config = kube::Config::from_custom_kubeconfig(file, &options).await.expect("a cluster");
         config.default_retry = false;
-        let upstream = ClientBuilder::try_from(config).expect("a client").build();
-        let shared = Arc::new(Shared {
-            upstream,
-            book: Mutex::new(Book::default()),
-            frozen: watch::channel(Vec::new()).0,
-            held: watch::channel(false).0,
-        });
         let (end, ended) = watch::channel(false);
         let (tell, told) = std::sync::mpsc::channel();
-        let app = Router::new().fallback(pass).with_state(Arc::clone(&shared));
+        // Its client on a thread of its own as well: a test may wait without yielding.
         std::thread::spawn(move || {
             crate::block_on(async move {
+                let upstream = ClientBuilder::try_from(config).expect("a client").build();
+                let shared = Arc::new(Shared {
+                    upstream,
+                    book: Mutex::new(Book::default()),
+                    frozen: watch::channel(Frozen::default()).0,
+                    held: watch::channel(false).0,
+                });
+                let app = Router::new().fallback(pass).with_state(Arc::clone(&shared));
                 let listener =
                     tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
-                tell.send(listener.local_addr().expect("its address")).expect("the test waits");
+                let address = listener.local_addr().expect("its address");
+                tell.send((shared, address)).expect("the test waits");
                 let mut ended = ended;
                 tokio::select! {
                     served = axum::serve(listener, app).into_future() => served.expect("it serves"),
@@ -107,7 +143,7 @@ impl Proxy {
                 }
             });
         });
-        let address = told.recv().expect("it listens");
+        let (shared, address) = told.recv().expect("it listens");
         Self { shared, address, end }
     }
 
@@ -116,13 +152,20 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// Strikes at the n-th write from now on, counted from one.
-    pub fn strike(&self, nth: usize, fault: Fault) {
+    /// Strikes the n-th of the writes from now on that are that request, counted from one.
+    pub fn strike(&self, request: &str, nth: usize, fault: Fault) {
+        let blow = Blow { request: request.to_owned(), spared: nth.saturating_sub(1), fault };
         let mut book = self.shared.book.lock().expect("nobody panics while holding it");
-        (book.writes, book.strike, book.struck) = (0, Some((nth, fault)), false);
+        (book.blow, book.struck) = (Some(blow), false);
     }
 
-    /// Writes since the start, or since the last [`Self::strike`].
+    /// Strikes no more.
+    pub fn spare(&self) {
+        let mut book = self.shared.book.lock().expect("nobody panics while holding it");
+        (book.blow, book.struck) = (None, false);
+    }
+
+    /// Writes since the start.
     pub fn writes(&self) -> usize {
         self.shared.book.lock().expect("nobody panics while holding it").writes
     }
@@ -133,9 +176,9 @@ impl Proxy {
     }
 
     /// Waits until a held write has been carried out: the moment to kill.
-    pub async fn held(&self, patience: Duration) -> bool {
+    pub async fn held(&self) {
         let mut held = self.shared.held.subscribe();
-        tokio::time::timeout(patience, held.wait_for(|held| *held)).await.is_ok()
+        drop(held.wait_for(|held| *held).await);
     }
 
     /// Lets go of what is held.
@@ -143,9 +186,23 @@ impl Proxy {
         self.shared.held.send_replace(false);
     }
 
-    /// Freezes the watches of those plurals; an empty list thaws all.
+    /// Freezes the watches of those plurals.
     pub fn freeze(&self, plurals: &[&str]) {
-        self.shared.frozen.send_replace(plurals.iter().map(|plural| (*plural).to_owned()).collect());
+        let plurals = plurals.iter().map(|plural| (*plural).to_owned()).collect();
+        self.shared.frozen.send_replace(Frozen { plurals, ..Frozen::default() });
+    }
+
+    /// As [`Self::freeze`], and lists of them are answered as of that resourceVersion, as by an API server that lags
+    /// behind.
+    pub fn freeze_as_of(&self, plurals: &[&str], past: &str) {
+        self.freeze(plurals);
+        self.shared.frozen.send_modify(|frozen| frozen.past = Some(past.to_owned()));
+    }
+
+    /// Lets all watches go on.
+    pub fn thaw(&self, how: Thaw) {
+        let lost = how == Thaw::TooOld;
+        self.shared.frozen.send_replace(Frozen { lost, ..Frozen::default() });
     }
 
     /// What has passed, and forgets it.
@@ -172,11 +229,13 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let path = parts.uri.path().to_owned();
     let watch =
         parts.uri.query().is_some_and(|query| query.contains("watch=true") || query.contains("watch=1"));
-    let fault = is_write(&parts.method, &path).then(|| shared.next_write()).flatten();
+    let write = is_write(&parts.method, &path);
+    let fault = write.then(|| shared.next_write(&format!("{} {path}", parts.method))).flatten();
     let passed = |status: StatusCode| Passed {
         method: parts.method.to_string(),
         path: path.clone(),
         watch,
+        write,
         status: status.as_u16(),
     };
     if let Some(Fault::Refuse(status)) = fault {
@@ -187,7 +246,9 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let Ok(bytes) = to_bytes(body, LARGEST).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
-    let mut upstream = axum::http::Request::builder().method(parts.method.clone()).uri(parts.uri.clone());
+    let plural = path.rsplit('/').next().unwrap_or_default().to_owned();
+    let target = shared.as_of(&parts, watch, &plural);
+    let mut upstream = axum::http::Request::builder().method(parts.method.clone()).uri(target);
     if let Some(headers) = upstream.headers_mut() {
         *headers = forwarded(&parts.headers);
     }
@@ -211,7 +272,6 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     for hop in [header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::CONNECTION] {
         head.headers.remove(hop);
     }
-    let plural = path.rsplit('/').next().unwrap_or_default().to_owned();
     let body = if watch { events(&shared, plural, body) } else { Body::new(body) };
     Response::from_parts(head, body)
 }
@@ -242,15 +302,28 @@ fn refusal(status: StatusCode) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-/// The events of a watch, one line each; kept back while frozen, and then only the last of each object.
+/// What an API server says in a watch that starts before what it remembers.
+const TOO_OLD: &[u8] = br#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too old resource version","reason":"Expired","code":410}}
+"#;
+
+/// The events of a watch, one line each; kept back while it is frozen.
 fn events(shared: &Arc<Shared>, plural: String, body: kube::client::Body) -> Body {
     let mut frozen = shared.frozen.subscribe();
     let mut data = body.into_data_stream();
     let lines = async_stream(move |out| async move {
         let mut rest: Vec<u8> = Vec::new();
         let mut kept: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let mut was_frozen = false;
         loop {
-            let is_frozen = frozen.borrow_and_update().contains(&plural);
+            let (is_frozen, lost) = {
+                let now = frozen.borrow_and_update();
+                (now.plurals.contains(&plural), now.lost)
+            };
+            if was_frozen && !is_frozen && lost {
+                drop(out.send(TOO_OLD.to_vec()).await);
+                return;
+            }
+            was_frozen = is_frozen;
             if !is_frozen {
                 for line in std::mem::take(&mut kept).into_values() {
                     if out.send(line).await.is_err() {
@@ -266,7 +339,7 @@ fn events(shared: &Arc<Shared>, plural: String, body: kube::client::Body) -> Bod
             rest.extend_from_slice(&chunk);
             while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = rest.drain(..=end).collect();
-                if frozen.borrow().contains(&plural) {
+                if is_frozen {
                     kept.insert(object_of(&line), line);
                 } else if out.send(line).await.is_err() {
                     return;
@@ -297,13 +370,30 @@ fn object_of(line: &[u8]) -> String {
 }
 
 impl Shared {
-    fn next_write(&self) -> Option<Fault> {
+    /// Where a request leads: a list of what is frozen into the past, if that was asked for.
+    fn as_of(&self, parts: &Parts, watch: bool, plural: &str) -> String {
+        let frozen = self.frozen.borrow();
+        let query = parts.uri.query().unwrap_or_default();
+        let list = parts.method == Method::GET && !watch && frozen.plurals.iter().any(|one| one == plural);
+        match frozen.past.as_ref().filter(|_| list && !query.contains("continue=")) {
+            Some(past) => {
+                format!("{}?{query}&resourceVersion={past}&resourceVersionMatch=Exact", parts.uri.path())
+            }
+            None => parts.uri.to_string(),
+        }
+    }
+
+    fn next_write(&self, request: &str) -> Option<Fault> {
         let mut book = self.book.lock().expect("nobody panics while holding it");
         book.writes += 1;
-        let now = book.writes;
-        let due = book.strike.filter(|(nth, _)| *nth == now && !book.struck)?;
-        book.struck = true;
-        Some(due.1)
+        let blow = book.blow.as_mut().filter(|blow| blow.request == request)?;
+        if blow.spared > 0 {
+            blow.spared -= 1;
+            return None;
+        }
+        let fault = blow.fault;
+        (book.blow, book.struck) = (None, true);
+        Some(fault)
     }
 
     fn note(&self, passed: Passed) {

@@ -11,6 +11,7 @@ mod outages;
 mod refused;
 mod rules;
 mod words;
+mod worker;
 
 use tradewind_tests::rig::Rig;
 

@@ -89,12 +89,15 @@ async fn claims_above_the_account_wait_for_those_before_them_and_an_asset_belong
 }
 
 #[tokio::test]
-async fn a_symbol_the_data_lacks_stops_its_strategy_and_no_other() {
+async fn a_symbol_or_a_bar_the_data_lacks_stops_its_strategy_and_no_other() {
     let rig = Rig::start().await;
     let (good, bad) = (strategy("trend", "paper", "AAA-USD"), strategy("doge", "paper", "DOGE-USD"));
-    rig.apply(&all(&[OPEN_POLICY, &account("paper", PACE), &good, &bad])).await;
+    let odd = strategy("odd", "paper", "CCC-USD").replace("bar: 1m", "bar: 90s");
+    rig.apply(&all(&[OPEN_POLICY, &account("paper", PACE), &good, &bad, &odd])).await;
     let said = not_ready(&rig, "strat/doge", "InstrumentUnavailable").await;
     assert!(said.contains("DOGE-USD"), "{said}");
+    let said = not_ready(&rig, "strat/odd", "InstrumentUnavailable").await;
+    assert!(said.contains("bars of 1 min") && said.contains("no whole multiple"), "{said}");
     rig.assert_trading("paper", "trend").await;
 }
 

@@ -57,8 +57,8 @@ async fn a_paused_worker_that_wakes_enters_nothing_before_it_knows_of_a_halt_mad
     desk.cluster.signal_pod(desk.name(), "paper-0", Signal::SIGSTOP).await;
     // What it had durable when it stopped; nothing is added while it sleeps.
     let asleep = records::decisions(&folder).await.len();
-    // paces: the pause is what is tested. By half of it the server has ended all its watches, so that nothing of the halt
-    // waits in its sockets.
+    // By half of the pause the server has ended all its watches, so that nothing of the halt waits in its sockets.
+    // paces: the pause is what is tested.
     tokio::time::sleep(PAUSE / 2).await;
     desk.apply(&halt("incident", "account: {name: paper}")).await;
     // paces: the other half.

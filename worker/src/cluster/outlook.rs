@@ -7,7 +7,7 @@ use tradewind_core::halt::EntryBlock;
 use super::config::Entry;
 use super::desk::Desk;
 use super::facts::StrategyFacts;
-use super::report::{InForce, Settling, StrategyInput, WorkerInput};
+use super::report::{Feed, InForce, Settling, StrategyInput, WorkerInput};
 use crate::snapshot::Snapshot;
 
 /// Each strategy object that names the account.
@@ -33,10 +33,15 @@ fn strategy(desk: &Desk, facts: &StrategyFacts, snapshot: &Snapshot) -> Strategy
 }
 
 /// What the worker knows of itself; `block` is why it lets no entry through, `heirs` wait for what others have left.
-pub fn worker(desk: &Desk, block: Option<EntryBlock>, heirs: &[HeirView]) -> WorkerInput {
+pub fn worker(
+    desk: &Desk,
+    block: Option<EntryBlock>,
+    heirs: &[HeirView],
+    snapshot: &Snapshot,
+) -> WorkerInput {
     let applied = desk.told().map(|t| InForce { generation: t.account.0, hash: t.account.1.clone() });
     let waiting = heirs.iter().map(|heir| (heir.uid, waits(heir))).collect();
-    WorkerInput { applied, block, waiting, ..WorkerInput::default() }
+    WorkerInput { applied, block, waiting, feed: feed(snapshot), ..WorkerInput::default() }
 }
 
 fn waits(heir: &HeirView) -> String {
@@ -48,6 +53,19 @@ fn waits(heir: &HeirView) -> String {
         "waits for the deleted strategy of its name (uid {predecessor}): {orders} orders are not settled, {exits} \
          positions are being sold"
     )
+}
+
+/// A broken feed is told by the strategies it feeds; the account's data are gone when no strategy has any.
+fn feed(snapshot: &Snapshot) -> Feed {
+    let broken = &snapshot.totals.broken_feeds;
+    let mut instruments = snapshot.strategies.iter().flat_map(|view| &view.config.instruments).peekable();
+    let wanted = instruments.peek().is_some();
+    match broken.values().next() {
+        Some(why) if wanted && instruments.all(|listed| broken.contains_key(&listed.symbol)) => {
+            Feed::Unavailable(format!("no strategy has data any more: {why}"))
+        }
+        _ => Feed::Streaming,
+    }
 }
 
 /// How far the deletion of a strategy is. One the engine does not know has nothing to settle.

@@ -92,6 +92,25 @@ fn a_deleted_strategy_is_settled_when_what_its_policy_asks_for_is_done() {
 }
 
 #[test]
+fn the_accounts_data_are_gone_when_no_strategy_has_any() {
+    let mut snapshot = crate::terminal::fixture::snapshot();
+    let symbols: Vec<_> = snapshot
+        .strategies
+        .iter()
+        .flat_map(|view| view.config.instruments.iter().map(|listed| listed.symbol.clone()))
+        .collect();
+    assert!(symbols.len() > 1);
+    assert_eq!(feed(&snapshot), Feed::Streaming);
+    for (index, symbol) in symbols.iter().enumerate() {
+        snapshot.totals.broken_feeds.insert(symbol.clone(), "the file is cut".to_owned());
+        let gone = symbols.iter().all(|symbol| snapshot.totals.broken_feeds.contains_key(symbol));
+        assert_eq!(matches!(feed(&snapshot), Feed::Unavailable(_)), gone, "{index}: {symbol}");
+    }
+    snapshot.strategies.clear();
+    assert_eq!(feed(&snapshot), Feed::Streaming, "nobody wants them");
+}
+
+#[test]
 fn it_is_not_settled_before_it_was_taken_out_and_one_the_engine_never_knew_is() {
     let entry = Entry {
         uid: Uid(uuid::Uuid::from_u128(1)),

@@ -219,7 +219,7 @@ impl Surroundings {
             snapshot: Arc::clone(&snapshot),
             figures: self.figures.now(&driver.state),
             published: driver.published().clone(),
-            worker: outlook::worker(&inbox.desk, driver.state.entry_block(), &heirs),
+            worker: outlook::worker(&inbox.desk, driver.state.entry_block(), &heirs, &snapshot),
             strategies: outlook::strategies(&inbox.desk, &snapshot),
         };
         self.snapshots.send_replace(snapshot);

@@ -154,8 +154,9 @@ async fn prune(driver: &mut Running, keep_days: u32) -> Result<(), CommandError>
 /// Tells rows that were skipped and feeds that ended since the last call, and counts them.
 pub(crate) fn report_quality(driver: &mut Running, feed: &mut Grouped<CandleReader>) {
     for (id, error) in feed.failures() {
-        let symbol = driver.state.rules(id).map(|r| r.symbol.to_string()).unwrap_or_default();
-        tracing::error!(symbol, error = %error, "the feed ended early");
+        let Some(symbol) = driver.state.rules(id).map(|rules| rules.symbol.clone()) else { continue };
+        tracing::error!(%symbol, error = %error, "the feed ended early");
+        driver.observer.totals_mut().broken_feeds.insert(symbol, error.to_string());
     }
     let totals = driver.observer.totals_mut();
     (totals.off_tick, totals.skipped_rows) = (0, 0);

@@ -173,6 +173,7 @@ fn totals() -> Totals {
         halts: BTreeMap::from([("Breaker", 1)]),
         off_tick: 5,
         skipped_rows: 6,
+        broken_feeds: BTreeMap::new(),
         ledger_commits: 40,
         ledger_seconds: 0.25,
     }

@@ -63,9 +63,10 @@ pub(super) fn of_strategy(
     input: &StrategyInput,
     view: Option<&StrategyView>,
 ) -> Vec<Wanted> {
-    let fresh = match &input.unavailable {
-        Some(why) => is(condition::DATA_FRESH, false, Reason::InstrumentUnavailable, why),
-        None => data_fresh(report),
+    let fresh = match (&input.unavailable, view.and_then(|view| broken(report, view))) {
+        (Some(why), _) => is(condition::DATA_FRESH, false, Reason::InstrumentUnavailable, why),
+        (None, Some(why)) => is(condition::DATA_FRESH, false, Reason::DataUnavailable, &why),
+        (None, None) => data_fresh(report),
     };
     let quarantined = match &input.quarantined {
         Some(why) => is(condition::QUARANTINED, true, Reason::SignalCrashed, why),
@@ -104,6 +105,14 @@ pub(super) fn of_account(report: &Report) -> Vec<Wanted> {
         protected(&views),
         supervised(report),
     ]
+}
+
+/// Why bars of a strategy's instruments come no more: what it holds in another is no business of the others.
+fn broken(report: &Report, view: &StrategyView) -> Option<String> {
+    let feeds = &report.snapshot.totals.broken_feeds;
+    let named = view.config.instruments.iter().map(|instrument| &instrument.symbol);
+    let held = view.positions.iter().map(|position| &position.rules.symbol);
+    named.chain(held).find_map(|symbol| Some(format!("{symbol}: {}", feeds.get(symbol)?)))
 }
 
 fn data_fresh(report: &Report) -> Wanted {

@@ -188,6 +188,18 @@ fn a_strategy_lists_every_published_halt_that_reaches_it_run_or_not_and_whatever
 }
 
 #[test]
+fn a_file_that_is_broken_is_told_by_whom_it_feeds_and_by_no_other() {
+    for (symbol, wanted) in
+        [("BTC-USD", expect("False", "DataUnavailable")), ("DOGE-USD", expect("True", "Streaming"))]
+    {
+        let mut report = report();
+        snapshot(&mut report).totals.broken_feeds.insert(symbol.parse().unwrap(), "it is cut".to_owned());
+        let status = serde_json::to_value(status_of(&report, 0, None)).unwrap();
+        assert_eq!(condition(&status["conditions"], "DataFresh"), wanted, "{symbol}");
+    }
+}
+
+#[test]
 fn conditions_say_what_is_wrong_and_why() {
     type Change = fn(&mut Report);
     let of_strategy: [(&str, Change, (&str, &str, &str)); 16] = [
