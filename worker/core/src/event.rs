@@ -9,9 +9,8 @@ use crate::halt::{EntryBlock, Halt};
 use crate::instrument::{Bar, InstrumentId};
 use crate::money::{Cash, Price};
 use crate::name::{Asset, Uid};
-use crate::order::{
-    ClientOrderId, Fill, IllegalTransition, Intent, IntentId, OrderRequest, OrderUpdate, Transition,
-};
+use crate::order::{ClientOrderId, Fill, Intent, IntentId, OrderRequest, OrderUpdate, Signing, Transition};
+use crate::protocol::{IllegalTransition, Origin};
 use crate::time::Timestamp;
 
 /// Something that happened, and when. The engine knows no other clock than `now`, which never goes back.
@@ -51,7 +50,7 @@ pub enum EventKind {
     },
     /// Time has passed.
     Timer,
-    /// The intent and all before it are on stable storage.
+    /// The intent, its latest signing and all before them are on stable storage.
     Durable {
         /// Which.
         intent: IntentId,
@@ -114,6 +113,8 @@ pub struct Transfer {
 pub enum Record {
     /// An order was decided.
     Intent(Intent),
+    /// A sending of an order is about to happen.
+    Signing(Signing),
     /// An order changed its state.
     Transition(Transition),
     /// A fill was booked for an intent.
@@ -175,6 +176,8 @@ pub enum Report {
     Foreign {
         /// Its client order id.
         client_order_id: ClientOrderId,
+        /// Whose it is.
+        origin: Origin,
     },
     /// What is left of a position is too small to be sold.
     Dust {
@@ -194,7 +197,7 @@ pub enum Report {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Effect {
-    /// Make this durable. For an intent, answer with [`EventKind::Durable`] once it is.
+    /// Make this durable. For a signing, answer with [`EventKind::Durable`] once it is.
     Persist(Box<Record>),
     /// Send the order, once.
     Send(Box<OrderRequest>),

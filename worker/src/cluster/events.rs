@@ -310,7 +310,7 @@ impl Observer for Sink {
             Record::Transition(transition) => self.on_transition(state, transition),
             Record::Fill { intent, fill } => self.on_fill(state, *intent, fill),
             Record::Halt(change) => self.on_halt(state, change),
-            Record::Transfer(_) | Record::Rebase { .. } => {}
+            Record::Signing(_) | Record::Transfer(_) | Record::Rebase { .. } => {}
         }
     }
 }

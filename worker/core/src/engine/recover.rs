@@ -5,6 +5,7 @@ use crate::money::{Cash, MoneyError, Quantity};
 use crate::name::Symbol;
 use crate::order::{IntentId, TradeId};
 use crate::portfolio::Mark;
+use crate::protocol::{Life, VenueTerms};
 use crate::recovery::{
     BookedFill, Checkpoint, Guard, History, InstrumentMark, LedgerIdentity, OpenOrder, Watermark,
 };
@@ -49,7 +50,19 @@ impl State {
         identity: LedgerIdentity,
         history: &History,
     ) -> Result<Self, RecoverError> {
+        Self::recover_at(config, instruments, identity, history, VenueTerms::default())
+    }
+
+    /// As [`Self::recover`], at a venue whose answers lag and whose requests are signed.
+    pub fn recover_at(
+        config: &Config,
+        instruments: Vec<InstrumentSpec>,
+        identity: LedgerIdentity,
+        history: &History,
+        terms: VenueTerms,
+    ) -> Result<Self, RecoverError> {
         let mut state = Self::new(config.account.clone(), instruments, identity);
+        state.terms = terms;
         state.next_intent = history.next_intent.max(1);
         state.adopt(config, &mut Vec::new());
         for gone in history.checkpoint.iter().flat_map(|c| &c.holding) {
@@ -89,12 +102,13 @@ impl State {
         let own = || fills.iter().rev().filter(|b| b.intent == open.intent.id);
         let filled: i64 = own().map(|b| b.fill.quantity.0).sum();
         let trades: Vec<TradeId> = own().map(|b| b.fill.trade_id.clone()).collect();
+        let signature = open.signature.unwrap_or_else(|| self.terms.sign(open.intent.decided_at));
         self.orders.open.push(Order {
             intent: open.intent.clone(),
             strategy,
             slot,
-            state: open.state,
-            attempt: open.attempt,
+            life: Life::recovered(open.state, open.attempt, signature, &self.terms),
+            retry_at: Timestamp(i64::MIN),
             filled: Quantity(filled),
             trades,
             cancelling: false,

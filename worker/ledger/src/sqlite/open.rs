@@ -17,19 +17,18 @@ use crate::error::LedgerError;
 use crate::rows::whole;
 
 /// The newest schema known here.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 /// Readers never block a writer in WAL mode; only a foreign program can, and not for long.
 const BUSY: Duration = Duration::from_secs(2);
 
 fn migrator() -> Migrator {
-    let ledger = include_str!("../../migrations/sqlite/0001_ledger.sql");
-    Migrator::with_migrations(vec![Migration::new(
-        SCHEMA,
-        "ledger".into(),
-        MigrationType::Simple,
-        ledger.into_sql_str(),
-        false,
-    )])
+    let step = |version, name: &'static str, text: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![
+        step(1, "ledger", include_str!("../../migrations/sqlite/0001_ledger.sql")),
+        step(SCHEMA, "signings", include_str!("../../migrations/sqlite/0002_signings.sql")),
+    ])
 }
 
 /// Whose ledger may be opened for writing.
