@@ -262,8 +262,8 @@ impl Life {
 
     /// An order as its rows tell of it after a restart. What was intended may have been sent: the step to sent need not be
     /// durable before the sending, since the signature was.
-    pub fn recovered(state: OrderState, attempt: Attempt, signature: Signature, terms: &VenueTerms) -> Self {
-        let stage = match state {
+    pub fn recovered(known: OrderState, attempt: Attempt, signature: Signature, terms: &VenueTerms) -> Self {
+        let stage = match known {
             OrderState::Intended => Stage::Orphaned { signature },
             OrderState::Sent => Stage::Sent { signature },
             OrderState::Unknown => Stage::Unknown { not_found_from: terms.not_found_from(signature) },
