@@ -35,6 +35,9 @@ pub enum BenchError {
     /// JSON could not be read or written.
     #[error("not the JSON that was expected: {0}")]
     Json(#[from] serde_json::Error),
+    /// The API server refused or did not answer.
+    #[error("the API server: {0}")]
+    Api(#[from] kube::Error),
     /// What is measured failed.
     #[error(transparent)]
     Worker(Box<CommandError>),

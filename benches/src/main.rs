@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tradewind_benches::page::{Facts, rewrite};
-use tradewind_benches::{BenchError, Figure, desk, figure, intents, reference, rss, series, start};
+use tradewind_benches::{BenchError, Figure, cluster, desk, figure, intents, reference, rss, series, start};
 
 /// Measures; run it from the root of the checkout with TMPDIR on the disk that is meant.
 #[derive(Debug, Parser)]
@@ -31,6 +31,16 @@ enum Command {
     Start,
     /// Memory of a worker while it replays.
     Rss,
+    /// From the patch that halts to the gate, and to the last entry cancelled.
+    Halting,
+    /// The operator with 10 to 5 000 strategies.
+    Operator,
+    /// A worker and a leader killed.
+    Recovery,
+    /// Memory of a worker in a cluster.
+    Worker,
+    /// From `kubectl apply` to the first fill (root on Linux).
+    FirstFill,
     /// Writes a series of minute bars as binary rows.
     Generate {
         /// How many bars.
@@ -76,6 +86,11 @@ fn run(cli: Cli) -> Result<(), BenchError> {
         Command::Intents => runtime.block_on(intents::run())?,
         Command::Start => runtime.block_on(start::run())?,
         Command::Rss => rss::run()?,
+        Command::Halting => runtime.block_on(cluster::halting::run())?,
+        Command::Operator => runtime.block_on(cluster::operator::run())?,
+        Command::Recovery => runtime.block_on(cluster::recovery::run())?,
+        Command::Worker => runtime.block_on(cluster::memory::run())?,
+        Command::FirstFill => runtime.block_on(cluster::first_fill::run())?,
         Command::Generate { bars, seed, file } => return series::write(&file, bars, seed),
         Command::Page { page, date, command, rustc, filesystem } => {
             let rows =

@@ -57,6 +57,12 @@ impl Runs {
         self.0.last().copied().unwrap_or(0.0)
     }
 
+    /// The one that this share of the others does not exceed, by nearest rank; zero when there was none.
+    pub fn percentile(&self, percent: usize) -> f64 {
+        let rank = (self.0.len() * percent.min(100)).div_ceil(100);
+        self.0.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+    }
+
     /// The middle one (the lower of two); zero when there was none.
     pub fn median(&self) -> f64 {
         self.0.get(self.0.len().saturating_sub(1) / 2).copied().unwrap_or(0.0)
@@ -143,6 +149,8 @@ mod tests {
             runs.push(figure);
         }
         assert_eq!((runs.len(), runs.least(), runs.median(), runs.most()), (5, 1.0, 4.0, 30.0));
+        let ranks = [0, 20, 21, 50, 99, 100].map(|percent| runs.percentile(percent).to_string());
+        assert_eq!(ranks, ["1", "1", "2", "4", "30", "30"]);
     }
 
     #[test]

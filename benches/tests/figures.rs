@@ -54,7 +54,18 @@ async fn the_checkpoint_of_the_desk_names_every_instrument() {
 #[test]
 fn the_page_has_a_place_for_every_figure() {
     let text = std::fs::read_to_string(root().join("docs/benchmarks.md")).unwrap();
-    let figures = ["reference", "desk", "intents", "start", "rss"]
-        .map(|section| tradewind_benches::Figure::new(section, "a", "b"));
+    let sections = [
+        "reference",
+        "desk",
+        "intents",
+        "start",
+        "rss",
+        "halting",
+        "operator",
+        "first-fill",
+        "recovery",
+        "worker",
+    ];
+    let figures = sections.map(|section| tradewind_benches::Figure::new(section, "a", "b"));
     page::rewrite(&text, &page::Facts::default(), &figures).unwrap();
 }

@@ -24,6 +24,9 @@ pub const ACCOUNT_LABEL: &str = "tradewind.dev/account";
 pub const ACCOUNT_UID_LABEL: &str = "tradewind.dev/account-uid";
 /// Annotation of the pod template: changes exactly when a running worker must be restarted to follow.
 pub const RESTART_HASH: &str = "tradewind.dev/restart-hash";
+/// Annotation of the pod template: the image the operator asks for. Others may have the pod run another, such as that of
+/// a mirror.
+pub const WORKER_IMAGE: &str = "tradewind.dev/worker-image";
 
 /// Annotations of the account's Lease: which ledger its holder writes, copied after the ledger itself.
 pub mod lease {

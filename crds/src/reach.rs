@@ -92,9 +92,21 @@ pub fn is_resumed(halt: &TradingHalt, strategy: &TradingStrategy) -> bool {
         && is_own(halt, strategy)
 }
 
-/// Whether the halt stands for `spec.halted` of the strategy: its own, under the latch's name, and no weaker.
+/// Whether the halt has the name of the strategy's latch, and the strategy names it to be resumed while it says
+/// `halted`. Such a latch is to be made anew: taking `halted` back would resume it.
+pub fn is_spent(halt: &TradingHalt, strategy: &TradingStrategy) -> bool {
+    let named = strategy.spec.resume.as_ref().map(|resume| resume.halt_id.0.as_str());
+    strategy.spec.halted == Some(true)
+        && named.is_some()
+        && named == halt.metadata.uid.as_deref()
+        && is_own(halt, strategy)
+        && halt.name_any() == names::latch(&strategy.name_any())
+}
+
+/// Whether the halt stands for `spec.halted` of the strategy: its own, under the latch's name, no weaker, and not spent.
 pub fn is_latch(halt: &TradingHalt, strategy: &TradingStrategy) -> bool {
     is_own(halt, strategy)
+        && !is_spent(halt, strategy)
         && halt.name_any() == names::latch(&strategy.name_any())
         && halt.spec.instruments.is_empty()
         && halt.spec.action != HaltAction::StopEntries

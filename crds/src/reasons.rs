@@ -106,7 +106,8 @@ pub enum Reason {
     Deleting,
     /// It is being deleted but still named by others, which the message lists.
     InUse,
-    /// Its deletionPolicy was not confirmed in time, or it was let go by annotation; it was released all the same.
+    /// Its deletionPolicy or its end was not confirmed in time, or it was let go by annotation; it was released all the
+    /// same. Or finalizers of others keep what belonged to it.
     ReleasedUnsettled,
     /// The policy can be used.
     Valid,
@@ -118,6 +119,9 @@ pub enum Reason {
     InForce,
     /// A worker the halt reaches has not acknowledged it yet.
     WaitingForWorkers,
+    /// A strategy the halt reaches is halted by more TradingHalts than it can list, so that it cannot say whether this is
+    /// one of them.
+    TooManyHalts,
     /// The halt reaches no strategy at present; one that comes later is reached.
     NoTarget,
     /// A cluster halt outside the operator's namespace halts only its own namespace.
@@ -154,6 +158,11 @@ pub enum Reason {
     InSync,
     /// The worker is still reading its ledger or asking the venue.
     Recovering,
+    /// A deleted strategy of the same name has orders or sales under way; this one takes over what is left when they have
+    /// ended, and makes no orders before.
+    PredecessorUnsettled,
+    /// What a deleted strategy of the same name had left on the account is this one's: positions, stops and money.
+    TookOver,
     /// The ledger cannot be trusted until a person says so; no entries.
     LedgerUnknown,
     /// The ledger cannot be written; no entries.

@@ -1,8 +1,8 @@
 //! The children of an account to the API server, in a documented order, and what goes away.
 //!
 //! Server-side apply with the operator's field manager. An object that is there is applied with its uid, so that
-//! another of its name is never changed; one that is not is applied without force, so that what appears in between is a
-//! conflict and not ours. A child is applied only when what it should be, or what is there, differs from the last time:
+//! another of its name is never changed; one that is not is applied with a version that no object has, so that what
+//! appears in between is a conflict and not ours. A child is applied only when what it should be, or what is there, differs from the last time:
 //! nothing is written at rest.
 
 use std::collections::{BTreeMap, HashMap};
@@ -29,6 +29,10 @@ use crate::plan::account::health::Claim;
 use crate::plan::account::{Doomed, Observed, Plan, Refusal};
 use crate::plan::children::{ChildId, Children, HaltReader};
 use crate::stores::{Child, ChildKind};
+
+/// A resourceVersion that no child ever has. The API server makes what is not there whatever version an apply names, and
+/// refuses to change what has another: this is how an apply makes an object and never takes one over.
+const NO_VERSION: &str = "1";
 
 /// What was last applied and read, so that nothing is written, and little read, at rest.
 #[derive(Debug, Default)]
@@ -206,7 +210,8 @@ impl Work<'_> {
         }
         let template = |set: &StatefulSet| set.spec.as_ref().map(|spec| json!(spec.template));
         let Some((live, wanted)) = template(&applied).zip(template(wanted)) else { return Ok(()) };
-        let patch = json!({"metadata": {"uid": applied.uid()}, "spec": {"template": exactly(&wanted, &live)}});
+        let patch =
+            json!({"metadata": {"uid": applied.uid()}, "spec": {"template": exactly(&wanted, &live)}});
         let id = id(ChildKind::StatefulSet, &applied);
         let pruned = self.prune::<StatefulSet>(&id, &patch).await?;
         if pruned != applied.resource_version() && !self.outcome.repaired.contains(&id) {
@@ -241,7 +246,7 @@ impl Work<'_> {
     async fn one<K: Kind>(&mut self, kind: ChildKind, wanted: &K) -> Result<Option<K>, Error> {
         let id = id(kind, wanted);
         let live = self.observed.children.get(&id);
-        if self.plan.withheld.contains(&id) || live.is_some_and(|live| live.deleting) {
+        if self.plan.withheld.contains(&id) || live.is_some_and(|live| live.deleted.is_some()) {
             return Ok(None);
         }
         let digest = digest(wanted);
@@ -279,6 +284,8 @@ impl Work<'_> {
         if let Some(live) = live {
             wanted.meta_mut().uid = Some(live.uid.clone());
             params = params.force();
+        } else {
+            wanted.meta_mut().resource_version = Some(NO_VERSION.to_owned());
         }
         api.patch(&id.key.name, &params, &Patch::Apply(&wanted)).await.map_err(Error::api("apply", id))
     }
@@ -318,7 +325,8 @@ fn exactly(wanted: &Value, live: &Value) -> Value {
     let (Value::Object(wanted), Value::Object(live)) = (wanted, live) else { return wanted.clone() };
     let strange = live.keys().filter(|key| !wanted.contains_key(*key)).map(|key| (key.clone(), Value::Null));
     let null = Value::Null;
-    let kept = wanted.iter().map(|(key, value)| (key.clone(), exactly(value, live.get(key).unwrap_or(&null))));
+    let kept =
+        wanted.iter().map(|(key, value)| (key.clone(), exactly(value, live.get(key).unwrap_or(&null))));
     kept.chain(strange).collect()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{Method, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use clap::Parser as _;
 use jiff::Timestamp;
 use tradewind_crds::objects::Key;
@@ -31,22 +31,32 @@ struct Server {
 }
 
 impl Server {
-    fn answer(&mut self, method: &Method, uri: &Uri, body: &[u8]) -> String {
+    fn answer(&mut self, method: &Method, uri: &Uri, body: &[u8]) -> (StatusCode, String) {
         let mut body: Value = serde_json::from_slice(body).unwrap();
         let parts: Vec<&str> = uri.path().rsplitn(3, '/').collect();
         let what = format!("{method} {}/{}", parts[1], parts[0]);
         let query = uri.query().unwrap_or_default().to_owned();
         self.asked.push(Asked { what, query, body: body.clone() });
         if method == Method::DELETE {
-            return json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}).to_string();
+            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Success"});
+            return (StatusCode::OK, status.to_string());
         }
         let kind = body["kind"].as_str().unwrap().to_owned();
+        let there = self.objects.get(&(kind.clone(), parts[0].to_owned()));
+        let version = |object: &Value| object["metadata"]["resourceVersion"].as_str().map(str::to_owned);
+        if let Some((there, named)) = there.zip(version(&body))
+            && version(there).as_ref() != Some(&named)
+        {
+            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Conflict",
+                "code": 409, "message": "the object has been modified"});
+            return (StatusCode::CONFLICT, status.to_string());
+        }
         if body["metadata"]["uid"].is_null() {
             body["metadata"]["uid"] = json!(format!("uid of {kind} {}", parts[0]));
         }
-        body["metadata"]["resourceVersion"] = json!("1");
+        body["metadata"]["resourceVersion"] = json!("7");
         self.objects.insert((kind, parts[0].to_owned()), body.clone());
-        body.to_string()
+        (StatusCode::OK, body.to_string())
     }
 }
 
@@ -121,7 +131,7 @@ fn service() -> ChildId {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_made_without_force_so_that_what_appears_meanwhile_is_not_taken() {
+async fn what_is_not_there_is_made_without_force_and_only_if_nothing_appears_meanwhile() {
     let world = World::new();
     let seen = observed();
     let (outcome, asked) = world.apply(&seen, &world.plan(&seen)).await;
@@ -132,7 +142,23 @@ async fn what_is_not_there_is_made_without_force_so_that_what_appears_meanwhile_
         assert!(query.contains("fieldManager=tradewind-operator"), "{what}: {query}");
         assert!(!query.contains("force=true"), "{what}: {query}");
         assert_eq!(body["metadata"]["uid"], Value::Null, "{what}");
+        assert_eq!(body["metadata"]["resourceVersion"], json!("1"), "{what}: no object has that one");
     }
+}
+
+#[tokio::test]
+async fn an_object_made_between_our_look_and_our_apply_is_not_taken_over() {
+    let world = World::new();
+    let seen = observed();
+    let foreign = json!({"apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "paper-worker", "namespace": "desk", "uid": "theirs", "resourceVersion": "5"}});
+    let id = ("ServiceAccount".to_owned(), "paper-worker".to_owned());
+    world.server.lock().unwrap().objects.insert(id.clone(), foreign.clone());
+    let (outcome, result) = apply(&world.client, &world.memory, &seen, &world.plan(&seen)).await;
+    assert_eq!(result.unwrap_err().status().map(|status| status.code), Some(409), "and looked at again");
+    assert_eq!(outcome.made, []);
+    let server = world.server.lock().unwrap();
+    assert_eq!((server.objects.get(&id), server.objects.len()), (Some(&foreign), 1), "no worker is made");
 }
 
 #[tokio::test]
@@ -146,7 +172,7 @@ async fn a_child_as_it_was_left_is_not_sent_again_and_one_that_others_changed_is
     assert!(asked.is_empty(), "nothing is written at rest: {asked:?}");
 
     let child = seen.children.get_mut(&service()).unwrap();
-    child.resource_version = "2".to_owned();
+    child.resource_version = "8".to_owned();
     let uid = child.uid.clone();
     let (outcome, asked) = world.apply(&seen, &next).await;
     let [Asked { what, query, body }] = asked.as_slice() else { panic!("{asked:?}") };

@@ -189,6 +189,10 @@ async fn standing_in(
         Some(found) if found.metadata.deletion_timestamp.is_some() => {
             Err(Error::Going(format!("TradingHalt {key}")))
         }
+        Some(found) if reach::is_spent(&found, strategy) => {
+            delete(ctx, key, &found.uid().unwrap_or_default()).await?;
+            Err(Error::Going(format!("TradingHalt {key}")))
+        }
         Some(found) if reach::is_latch(&found, strategy) => {
             let by = |manager: &str| {
                 found.managed_fields().iter().any(|entry| entry.manager.as_deref() == Some(manager))
@@ -293,6 +297,11 @@ async fn resume(
     let why = match named {
         Some(halt) if reach::is_own(halt, strategy) && !halted => {
             return clear(ctx, strategy, &Key::of(halt), uid, by).await;
+        }
+        Some(halt) if halted && reach::is_spent(halt, strategy) => {
+            "spec.halted is true, so that its latch is made anew; take it back together with the uid that the condition \
+             Halted names then"
+                .to_owned()
         }
         Some(halt) if reach::is_own(halt, strategy) => {
             "spec.halted is true; take it back in the same patch: ".to_owned() + &resume_command(&key, uid)

@@ -304,18 +304,20 @@ async fn what_may_not_be_resumed_by_name_stays_and_it_is_told_why() {
         (None, uid("all"), "resume with: kubectl delete thalt all -n desk"),
         (
             Some(true),
-            uid(LATCH),
+            uid("strategy.btc.daily"),
             "spec.halted is true; take it back in the same patch: kubectl patch strat btc",
         ),
+        (Some(true), uid(LATCH), "spec.halted is true, so that its latch is made anew"),
     ];
     for (halted, named, why) in cases {
         let world = World::start().await;
         world.with(|server| {
             server.put(&halt(LATCH, &own), names::OPERATOR_MANAGER);
+            server.put(&halt("strategy.btc.daily", &own), names::WORKER_MANAGER);
             server.put(&halt("all", &json!({"namespace": {}})), "kubectl-create");
         });
         world.shows(&[&state(halted, None), &state(halted, Some(&named))]).await;
-        assert_eq!(world.halts().len(), 2, "{why}");
+        assert_eq!(world.halts().len(), 3, "{why}");
         assert_eq!(world.told(), ["ResumeIgnored"], "{why}");
         let told = world.note("ResumeIgnored");
         assert!(told.contains(why), "{told}");
@@ -332,6 +334,17 @@ async fn a_halt_the_worker_has_resumed_first_is_told_as_resumed() {
     asks.status.get_or_insert_default().halt = Some(listed);
     world.shows(&[&state(None, None), &asks]).await;
     assert_eq!(world.told(), ["Resumed"]);
+}
+
+#[tokio::test]
+async fn a_latch_that_is_named_when_the_field_is_set_is_made_anew_so_that_a_revert_resumes_nothing() {
+    let world = World::start().await;
+    world.with(|server| {
+        server.put(&halt(LATCH, &json!({"strategy": {"name": "btc"}})), names::OPERATOR_MANAGER);
+    });
+    let named = uid(LATCH);
+    world.shows(&[&state(None, Some(&named)), &state(Some(true), Some(&named))]).await;
+    assert_eq!(world.halts(), [(LATCH.to_owned(), uid("made 1"))], "the old one would go with the field");
 }
 
 #[tokio::test]

@@ -62,6 +62,24 @@ impl Stores {
         self.accounts.get(key)
     }
 
+    /// The accounts of a namespace whose worker is there or to be there, by name: those that stay, those that cannot be
+    /// read, and those being deleted until their worker has ended. A worker that settles still has to see halts.
+    pub fn accounts_with_worker(&self, namespace: &str) -> Vec<String> {
+        let runs = |account: &ExchangeAccount| {
+            let key = Key::of(account);
+            let set = Key::new(&key.namespace, names::stateful_set(&key.name));
+            account.metadata.deletion_timestamp.is_none()
+                || self.pod_of(&key).is_some()
+                || self.children.get(ChildKind::StatefulSet, &set).is_some()
+        };
+        let readable = self.accounts.in_namespace(namespace, runs);
+        let unreadable = self.accounts.unreadable(namespace).into_iter().map(|key| key.name);
+        let mut names: Vec<String> =
+            readable.iter().map(|account| account.name_any()).chain(unreadable).collect();
+        names.sort();
+        names
+    }
+
     /// The strategy of that key; none when there is none or it cannot be read.
     pub fn strategy(&self, key: &Key) -> Option<Arc<TradingStrategy>> {
         self.strategies.get(key)

@@ -1,4 +1,4 @@
-//! Where the binaries are.
+//! Where the binaries are, and that they are of the present sources.
 
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
@@ -26,28 +26,49 @@ const OPERATOR: Program = Program {
 /// The worker of the same profile as this test, built when it is missing or older than its sources.
 pub fn worker() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| find(&WORKER))
+    PATH.get_or_init(|| found(&WORKER, &profile()))
 }
 
 /// The operator, as [`worker`].
 pub fn operator() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| find(&OPERATOR))
+    PATH.get_or_init(|| found(&OPERATOR, &profile()))
+}
+
+/// The worker built with optimisations, as images and `make demo` have it; built when it is missing or older than its
+/// sources.
+pub fn released_worker() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| found(&WORKER, &profile().with_file_name(RELEASE)))
+}
+
+/// The operator, as [`released_worker`].
+pub fn released_operator() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| found(&OPERATOR, &profile().with_file_name(RELEASE)))
 }
 
 /// The variable that names a folder whose programs are used as they are, whatever their sources say.
 pub const BINARIES: &str = "TRADEWIND_BINARIES";
 
-fn find(program: &Program) -> PathBuf {
+/// The folder of the profile with optimisations.
+const RELEASE: &str = "release";
+
+/// The folder of this test's profile: `…/target/debug/deps/kill-0123` lies beside `…/target/debug/tradewind-worker`, and
+/// so does a program.
+fn profile() -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let folder = this.parent().unwrap();
+    if folder.ends_with("deps") { folder.parent().unwrap().to_owned() } else { folder.to_owned() }
+}
+
+fn found(program: &Program, profile: &Path) -> PathBuf {
     if let Some(folder) = std::env::var_os(BINARIES).filter(|folder| !folder.is_empty()) {
         return Path::new(&folder).join(program.name);
     }
-    // …/target/debug/deps/kill-0123 lies beside …/target/debug/tradewind-worker, and so does a program.
-    let this = std::env::current_exe().unwrap();
-    let folder = this.parent().unwrap();
-    let profile = if folder.ends_with("deps") { folder.parent().unwrap() } else { folder };
     let binary = profile.join(program.name);
     if !is_fresh(&binary, program.sources) {
+        std::fs::create_dir_all(profile).unwrap();
         // One test builds, the others wait for it.
         let lock = File::create(profile.join(format!(".{}.lock", program.name))).unwrap();
         lock.lock().unwrap();
@@ -65,7 +86,13 @@ fn build(profile: &Path, program: &str) {
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", program, "--bin", program]);
+    command.args(["build", "--quiet"]);
+    if name == RELEASE {
+        // Both, as scripts/image and scripts/demo ask for them: one alone would have dependencies of other features.
+        command.args(["--bins", "--package", OPERATOR.name, "--package", WORKER.name]);
+    } else {
+        command.args(["--package", program, "--bin", program]);
+    }
     command.args(["--profile", name, "--target-dir"]).arg(profile.parent().unwrap());
     let status = command.current_dir(root()).status().expect("cargo runs");
     assert!(status.success(), "{program} does not build");

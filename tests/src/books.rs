@@ -8,7 +8,7 @@ use tradewind_core::money::Cash;
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{DecisionFilter, DecisionRow, EquityRow, LedgerReader, SqliteReader, TradeRow};
 use tradewind_venues::PaperVenue;
-use tradewind_venues::port::{AssetBalance, FillCursor, Lookup, Venue};
+use tradewind_venues::port::{AssetBalance, FillCursor, Lookup, OrderRef, Venue};
 use tradewind_worker::assembly::{Assembly, search_dirs};
 
 use crate::block_on;
@@ -83,15 +83,18 @@ async fn read(file: &Path, data_dir: &Path) -> Books {
     let mut cursor = FillCursor::default();
     let mut told = Vec::new();
     loop {
-        let page = venue.fills_since(cursor).await.unwrap();
-        let Some((last, _)) = page.last() else { break };
-        cursor = *last;
-        told.extend(page.into_iter().map(|(_, fill)| fill));
+        let page = venue.fills_since(&cursor).await.unwrap();
+        told.extend(page.fills);
+        if page.next == cursor {
+            break;
+        }
+        cursor = page.next;
     }
     let booked: Vec<_> = history.fills.iter().map(|booked| booked.fill.clone()).collect();
     assert_eq!(booked, told, "each fill of the venue is in the ledger once, in its order");
     for fill in &booked {
-        let found = venue.lookup(fill.client_order_id).await;
+        let order = OrderRef { client_order_id: fill.client_order_id, symbol: fill.symbol.clone() };
+        let found = venue.lookup(&order).await;
         assert!(matches!(found, Lookup::Found(_)), "a fill without an order: {fill:?}");
     }
     let balances = venue.balances().await.unwrap();

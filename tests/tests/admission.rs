@@ -152,9 +152,13 @@ impl Desk {
     }
 
     async fn make_halt(&self, user: &str, name: &str, requested_by: &str) -> Ran {
+        self.make_halt_of(user, name, requested_by, &json!({"namespace": {}})).await
+    }
+
+    async fn make_halt_of(&self, user: &str, name: &str, requested_by: &str, target: &Value) -> Ran {
         let halt = json!({
             "apiVersion": "tradewind.dev/v1alpha1", "kind": "TradingHalt", "metadata": {"name": name},
-            "spec": {"target": {"namespace": {}}, "reason": "test", "requestedBy": requested_by},
+            "spec": {"target": target, "reason": "test", "requestedBy": requested_by},
         });
         self.kubectl(user, &["create", "-f", "-"], &halt.to_string()).await
     }
@@ -248,6 +252,7 @@ async fn people_resume_and_sign_halts_as_their_roles_let_them() {
     desk.policies_in_force().await;
     only_those_who_may_delete_halts_may_resume(&desk).await;
     a_halt_is_signed_by_who_made_it_or_by_nobody(&desk).await;
+    a_worker_makes_halts_of_its_own_account_alone(&desk).await;
 }
 
 async fn only_those_who_may_delete_halts_may_resume(desk: &Desk) {
@@ -270,13 +275,7 @@ async fn only_those_who_may_delete_halts_may_resume(desk: &Desk) {
 
 async fn a_halt_is_signed_by_who_made_it_or_by_nobody(desk: &Desk) {
     desk.bind("tom", "halter").await;
-    let worker = format!("system:serviceaccount:{}:paper-worker", desk.namespace.name());
     let operator = "system:serviceaccount:system:tradewind-operator";
-    // Its rights come from the operator, who does not run here.
-    let binding =
-        ["create", "rolebinding", "worker", "--clusterrole=tradewind-halter", &format!("--user={worker}")];
-    desk.kubectl("", &binding, "").await.success();
-
     desk.make_halt("tom", "unsigned", "").await.success();
     desk.make_halt("tom", "signed", "tom").await.success();
     for name in ["forged", "strategy.btc-trend.latched"] {
@@ -285,14 +284,68 @@ async fn a_halt_is_signed_by_who_made_it_or_by_nobody(desk: &Desk) {
     }
     // Latches carry the name of whoever set the field.
     desk.make_halt(operator, "strategy.btc-trend.latched", "kubectl-patch").await.success();
-    desk.make_halt(&worker, "account.paper.drawdown", "kubectl-patch").await.success();
-    desk.make_halt(&worker, "by-hand", "kubectl-patch").await.failure();
 
     let table = "jsonpath={range .items[*]}{.metadata.name}={.spec.requestedBy}{\"\\n\"}{end}";
     let listed = desk.kubectl("tom", &["get", "thalt", "-o", table], "").await.success();
-    let expected =
-        ["account.paper.drawdown=kubectl-patch", "signed=tom", "strategy.btc-trend.latched=kubectl-patch"];
-    assert_eq!(listed.lines().collect::<Vec<_>>(), [&expected[..], &["unsigned="]].concat());
+    let expected = ["signed=tom", "strategy.btc-trend.latched=kubectl-patch", "unsigned="];
+    assert_eq!(listed.lines().collect::<Vec<_>>(), expected);
+}
+
+/// A service account that may make halts; its rights as a worker come from the operator, who does not run here.
+async fn halter(desk: &Desk, name: &str, of_account: Option<&str>) -> String {
+    let user = format!("system:serviceaccount:{}:{name}", desk.namespace.name());
+    let user_flag = format!("--user={user}");
+    let binding = ["create", "rolebinding", name, "--clusterrole=tradewind-halter", &user_flag];
+    desk.kubectl("", &binding, "").await.success();
+    if let Some(account) = of_account {
+        let named = format!("--resource-name={account}");
+        let resource = "--resource=exchangeaccounts.tradewind.dev/status";
+        desk.kubectl("", &["create", "role", name, "--verb=patch", resource, &named], "").await.success();
+        let (binding, role) = (format!("{name}-reports"), format!("--role={name}"));
+        desk.kubectl("", &["create", "rolebinding", &binding, &role, &user_flag], "").await.success();
+    }
+    user
+}
+
+async fn a_worker_makes_halts_of_its_own_account_alone(desk: &Desk) {
+    let (own, other) =
+        (halter(desk, "paper-worker", Some("paper")).await, halter(desk, "live-worker", Some("live")).await);
+    let false_worker = halter(desk, "fake-worker", None).await;
+    let account = |name: &str| json!({"account": {"name": name}});
+    let strategy = json!({"strategy": {"name": "btc-trend"}});
+    let (latch, drawdown) = ("strategy.btc-trend.latched", "account.paper.drawdown");
+
+    // One that is only called like a worker signs as itself or not at all.
+    for (name, target) in [(latch, &strategy), ("account.fake.drawdown", &account("fake"))] {
+        let refused = desk.make_halt_of(&false_worker, name, "kubectl-patch", target).await.failure();
+        assert!(refused.contains("spec.requestedBy must be your own name"), "{refused}");
+    }
+    desk.make_halt(&false_worker, "by-hand", &false_worker).await.success();
+    // A worker of another account, although the strategy's latch would have the right name.
+    wait_for("the policy about workers", patience(20), async || {
+        let refused = desk.make_halt_of(&other, "strategy.btc-trend.daily", "breaker", &strategy).await;
+        let told =
+            "strategy btc-trend trades on account paper, and the worker of account live makes no halts of it";
+        let known = !refused.ok && refused.err.contains(told);
+        if refused.ok {
+            desk.kubectl("", &["delete", "thalt", "strategy.btc-trend.daily"], "").await.success();
+        }
+        if known { Ok(()) } else { Err(refused.err) }
+    })
+    .await;
+    // And none makes any other halt, whoever signs it.
+    for (user, name, target) in [
+        (&other, drawdown, account("paper")),
+        (&own, "by-hand", json!({"namespace": {}})),
+        (&own, "strategy.other.latched", strategy.clone()),
+        (&own, "account.live.drawdown", account("paper")),
+    ] {
+        let refused = desk.make_halt_of(user, name, "", &target).await.failure();
+        assert!(refused.contains("makes halts of that account and its strategies alone"), "{refused}");
+    }
+    desk.make_halt_of(&own, drawdown, "breaker", &account("paper")).await.success();
+    desk.kubectl("", &["delete", "thalt", latch, "--ignore-not-found"], "").await.success();
+    desk.make_halt_of(&own, latch, "kubectl-patch", &strategy).await.success();
 }
 
 /// The first command below that heading of docs/uninstall.md.

@@ -16,6 +16,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tradewind-ledger", &["tradewind-core"]),
     ("tradewind-worker", &["tradewind-core", "tradewind-crds", "tradewind-venues", "tradewind-ledger"]),
     ("tradewind-operator", &["tradewind-core", "tradewind-crds"]),
+    // Shares nothing with what it tests, or an error made twice would prove itself right.
+    ("tradewind-venue-simulator", &[]),
 ];
 
 /// These ship nothing and may look at everything; nobody may depend on them, but for what is measured on what is tested.

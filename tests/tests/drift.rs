@@ -269,8 +269,7 @@ async fn passes_over_what_is_as_it_should_be_write_nothing() {
     drop(proxy.take_passed());
     let seen = passes(&rig);
     for round in 0..10 {
-        for object in ["exacct/paper", "strat/trend", "riskpol/open", "statefulset/paper", "pod/paper-0"]
-        {
+        for object in ["exacct/paper", "strat/trend", "riskpol/open", "statefulset/paper", "pod/paper-0"] {
             rig.kubectl(&["annotate", object, &format!("example.com/noise={round}"), "--overwrite"])
                 .await
                 .success();

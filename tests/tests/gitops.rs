@@ -1,5 +1,5 @@
-//! The examples for Argo CD and Flux: the Lua under a real Lua 5.1 with the libraries Argo CD loads, the files by what
-//! they promise, and each of them on a real API server.
+//! The examples: those for Argo CD and Flux by the Lua under a real Lua 5.1 with the libraries Argo CD loads and by what
+//! they promise, and each file of all examples on a real API server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod manifests;
@@ -270,32 +270,33 @@ async fn with_definitions() -> Cluster {
 #[tokio::test]
 async fn the_api_server_takes_every_file() {
     let cluster = with_definitions().await;
-    for namespace in ["argocd", "flux-system", "trading", "tradewind"] {
+    let applied = files(&examples(""), "yaml").into_iter().filter(|path| {
+        // Cases of the Lua tests, what the program kustomize reads, and the rules of the packaged candles are no objects
+        // for a cluster.
+        let part = |name: &str| path.components().any(|part| part.as_os_str() == name);
+        !part("resource_customizations") && !part("data") && !path.ends_with("kustomization.yaml")
+    });
+    let applied: Vec<(PathBuf, Vec<Value>)> = applied.map(|path| (path.clone(), read(&path))).collect();
+    assert!(applied.len() >= 15, "{} files", applied.len());
+    let theirs = applied.iter().flat_map(|(_, objects)| objects).map(|o| text(o, "/metadata/namespace"));
+    let namespaces: BTreeSet<&str> = theirs.chain(["trading"]).filter(|name| !name.is_empty()).collect();
+    for namespace in namespaces {
         cluster.kubectl(&["create", "namespace", namespace]).await.success();
     }
     let strict =
         ["apply", "--server-side", "--validate=strict", "--force-conflicts", "-n", "trading", "-f", "-"];
-    let mut count = 0;
-    for folder in ["argocd", "flux"] {
-        for path in files(&examples(folder), "yaml") {
-            let of_lua = path.components().any(|part| part.as_os_str() == "resource_customizations");
-            if of_lua || path.ends_with("kustomization.yaml") {
-                continue;
-            }
-            let yaml = fs::read_to_string(&path).unwrap();
-            // Files say themselves where they go, or go where Argo CD and Flux put them.
-            let own = read(&path).iter().all(|object| !text(object, "/metadata/namespace").is_empty());
-            let arguments: Vec<&str> =
-                strict.into_iter().filter(|a| !own || !["-n", "trading"].contains(a)).collect();
-            wait_for(&path.display().to_string(), patience(20), async || {
-                let ran = cluster.kubectl_reading(&arguments, &yaml).await;
-                if ran.ok { Ok(()) } else { Err(ran.err) }
-            })
-            .await;
-            count += 1;
-        }
+    for (path, objects) in applied {
+        let yaml = fs::read_to_string(&path).unwrap();
+        // Files say themselves where they go, or go where Argo CD, Flux or a person puts them.
+        let own = objects.iter().all(|object| !text(object, "/metadata/namespace").is_empty());
+        let arguments: Vec<&str> =
+            strict.into_iter().filter(|a| !own || !["-n", "trading"].contains(a)).collect();
+        wait_for(&path.display().to_string(), patience(20), async || {
+            let ran = cluster.kubectl_reading(&arguments, &yaml).await;
+            if ran.ok { Ok(()) } else { Err(ran.err) }
+        })
+        .await;
     }
-    assert!(count >= 10, "{count} files");
     let desk = examples("flux/desk");
     let kustomized = ["apply", "--validate=strict", "-n", "trading", "-k", desk.to_str().unwrap()];
     cluster.kubectl(&kustomized).await.success();

@@ -8,12 +8,12 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tradewind_tests::binary::{root, worker};
+use tradewind_tests::binary::{released_worker, root};
 
-/// Packs the worker that the tests use; no build.
+/// Packs the worker as people get it; no build of its own.
 fn pack(arguments: &[&str]) {
     let mut command = Command::new(root().join("scripts/image"));
-    let ran = command.args(["worker", "--binary"]).arg(worker()).args(arguments).output().unwrap();
+    let ran = command.args(["worker", "--binary"]).arg(released_worker()).args(arguments).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
 }
 

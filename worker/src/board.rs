@@ -176,8 +176,9 @@ impl Board {
     fn on_fill(&mut self, state: &State, intent: IntentId, fill: &Fill) {
         let Some(known) = self.intents.get(&intent).cloned() else { return };
         let views = state.strategy_views();
-        let Some(view) = views.iter().find(|v| v.config.uid == known.strategy) else { return };
-        let before = self.realized.insert(known.strategy, view.realized).unwrap_or_default();
+        let owner = state.heir_of(known.strategy);
+        let Some(view) = views.iter().find(|v| v.config.uid == owner) else { return };
+        let before = self.realized.insert(owner, view.realized).unwrap_or_default();
         let realized = (fill.side == Side::Sell).then(|| Cash(view.realized.0.saturating_sub(before.0)));
         let Some(rules) = view_rules(state, fill, self.instruments) else { return };
         let trade = trade_snapshot(&known, fill, rules, view.config.name.clone(), realized);
@@ -312,6 +313,14 @@ impl Observer for Board {
             Record::Transfer(transfer) => {
                 tracing::debug!(asset = %transfer.asset, amount = %transfer.amount, "transfer");
             }
+            Record::Succession(done) => {
+                let realized = self.realized.remove(&done.from).unwrap_or_default();
+                self.realized.insert(done.to, realized);
+                tracing::info!(
+                    from = %done.from, to = %done.to,
+                    "what the strategy of that name had left is its successor's"
+                );
+            }
             Record::Rebase { reference, .. } => {
                 tracing::info!(reference = %reference, "drawdown reference rebased");
             }
@@ -416,6 +425,7 @@ fn kind_text(kind: OrderKind) -> &'static str {
     match kind {
         OrderKind::Market => "market",
         OrderKind::Limit { .. } => "limit",
+        OrderKind::ImmediateOrCancel { .. } => "immediate or cancel",
         OrderKind::Stop { .. } => "stop",
     }
 }

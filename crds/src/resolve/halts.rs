@@ -132,13 +132,16 @@ pub(super) fn dangling(objects: &Objects) -> Problems {
     problems
 }
 
-/// Whether its own strategy names this halt, and no later one, to be resumed. A strategy that says `halted` in the same
-/// breath stays halted by that.
+/// Whether its own strategy names this halt, and no later one, to be resumed. While the strategy says `halted` nothing is
+/// resumed. Its latch, if that is the one it names, is over all the same and another is made: taking `halted` back would
+/// resume this one.
 pub fn resumed(object: &TradingHalt, account: &Key, members: &[Member]) -> bool {
     let Target::Strategy(target) = &object.spec.target else { return false };
     let Some(uid) = object.uid() else { return false };
     let here = Key::of(object).namespace == account.namespace;
-    here && members.iter().any(|m| m.name == target.name.0 && m.resume.as_ref() == Some(&uid))
+    let named = |m: &&Member| m.name == target.name.0 && m.resume.as_ref() == Some(&uid);
+    let counts = |m: &Member| !m.halted || object.name_any() == latch(&m.name);
+    here && members.iter().find(named).is_some_and(counts)
 }
 
 /// Whom it reaches on the account; none when nobody.

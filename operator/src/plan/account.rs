@@ -58,7 +58,7 @@ pub struct Observed {
     pub data: Option<Data>,
     /// What this operator published last, if it knows.
     pub remembered: Option<Data>,
-    /// All accounts of the namespace that are not being deleted, by name.
+    /// The accounts of the namespace, this one or others, whose worker is there or to be there, by name.
     pub accounts: Vec<String>,
 }
 
@@ -167,7 +167,7 @@ fn kept(
     let key = Key::of(&observed.account);
     let children = desired(observed, settings, publication);
     let withheld = withheld(observed, &key, settings);
-    let hash = restart_hash(children.as_ref());
+    let hash = children.as_ref().and_then(|children| annotation(children, names::RESTART_HASH));
     let verdict = instead.unwrap_or_else(|| verdict(observed, publication, hash.as_deref(), &withheld));
     let set = ChildId::new(ChildKind::StatefulSet, &key.namespace, names::stateful_set(&key.name));
     let next = children.as_ref().filter(|_| !withheld.contains(&set));
@@ -198,14 +198,14 @@ fn kept(
 }
 
 /// Why the pod must make way for one of the children's template; none when it need not. A pod that cannot run is also
-/// replaced for another image, since the one it has may be what is wrong with it.
+/// replaced for another image, since the one it has may be what is wrong with it. Only what the operator itself asked for
+/// is compared: what a webhook makes of it would differ again and again.
 fn outdated(observed: &Observed, next: &Children, verdict: &Verdict) -> Option<&'static str> {
     let pod = observed.pod.as_ref().filter(|pod| !pod.deleting)?;
-    let image = next.stateful_set.spec.as_ref()?.template.spec.as_ref()?.containers.first()?.image.as_ref();
     let broken = matches!(verdict.reason, Reason::ImageUnavailable | Reason::WorkerFailing);
-    if pod.restart_hash != restart_hash(Some(next)) {
+    if pod.restart_hash != annotation(next, names::RESTART_HASH) {
         Some("its configuration needs a new process")
-    } else if broken && pod.image.as_ref() != image {
+    } else if broken && pod.wanted_image != annotation(next, names::WORKER_IMAGE) {
         Some("it does not run and there is another image")
     } else {
         None
@@ -230,9 +230,10 @@ fn desired(observed: &Observed, settings: &Settings, publication: &Publication) 
     }))
 }
 
-fn restart_hash(children: Option<&Children>) -> Option<String> {
-    let template = &children?.stateful_set.spec.as_ref()?.template;
-    template.metadata.as_ref()?.annotations.as_ref()?.get(names::RESTART_HASH).cloned()
+/// An annotation of the pod that is made next.
+fn annotation(children: &Children, name: &str) -> Option<String> {
+    let template = &children.stateful_set.spec.as_ref()?.template;
+    template.metadata.as_ref()?.annotations.as_ref()?.get(name).cloned()
 }
 
 /// Whether what stands under a child's name is ours: it says so, or the operator has applied it. Role and RoleBinding in
@@ -312,6 +313,9 @@ fn verdict(
         );
         return Verdict::stalled(Reason::ConfigTooLarge, phase, message);
     }
+    if let Some(verdict) = leaving(observed, &key, phase) {
+        return verdict;
+    }
     let halts = halting(observed);
     let hash = publication.account.as_ref().map(|account| account.hash.as_str()).unwrap_or_default();
     health::verdict(&Signs {
@@ -323,6 +327,21 @@ fn verdict(
         hash,
         halts: &halts,
     })
+}
+
+/// Children that are being deleted and that a finalizer keeps, while there is no worker: none can be made before they are
+/// gone.
+fn leaving(observed: &Observed, account: &Key, phase: Phase) -> Option<Verdict> {
+    let kept = observed.children.iter().filter(|(_, child)| {
+        child.deleted.is_some() && !child.finalizers.is_empty() && is_ours(child, account)
+    });
+    let kept: Vec<_> = kept.map(|(id, child)| format!("{id} by {}", child.finalizers.join(", "))).collect();
+    let message = format!(
+        "what is being deleted is kept by finalizers of others, so that no worker can be made: {}",
+        kept.join("; ")
+    );
+    let hinders = observed.pod.is_none() && !kept.is_empty();
+    hinders.then(|| Verdict::waiting(Reason::WorkerPending, phase, message))
 }
 
 /// Names of the halts that hold for the whole account in all instruments.

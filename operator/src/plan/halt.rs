@@ -1,7 +1,8 @@
 //! TradingHalt: whom it reaches, and whether each of them has it in force.
 //!
 //! Pure. A halt is effective when every strategy that it reaches and that a worker runs lists its uid in
-//! `status.applied.halts`. Strategies that no worker runs make no entries, and are not waited for.
+//! `status.applied.halts`. Strategies that no worker runs make no entries, and are not waited for. That list has a most; of
+//! what a full one does not have nothing is claimed.
 
 use std::sync::Arc;
 
@@ -61,8 +62,17 @@ struct Reached {
     in_force: usize,
     /// That a worker runs and that have not said so.
     waiting: Vec<String>,
+    /// That a worker runs and whose list of halts is full, without this one.
+    untold: Vec<String>,
     /// That no worker runs.
     idle: usize,
+}
+
+impl Reached {
+    /// How many a worker runs.
+    fn running(&self) -> usize {
+        self.in_force + self.waiting.len() + self.untold.len()
+    }
 }
 
 /// Plans one pass.
@@ -76,10 +86,11 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     conditions.set(condition::EFFECTIVE, status, reason, &message);
     let conditions = conditions.finish();
     let since = get(&conditions, condition::EFFECTIVE).map(|found| found.last_transition_time.clone());
-    let waiting = reached.waiting.iter().take(MOST_LISTED).map(|name| KeyText(name.clone()));
+    let unlisted = reached.waiting.iter().chain(&reached.untold);
+    let waiting = unlisted.take(MOST_LISTED).map(|name| KeyText(name.clone()));
     let missing = reason == Reason::NoTarget && missing_target(observed).is_some();
     let notices = changes(before, &conditions, reason, missing, &message);
-    let running = reached.in_force + reached.waiting.len();
+    let running = reached.running();
     Plan {
         status: TradingHaltStatus {
             observed_generation: Some(generation),
@@ -112,10 +123,15 @@ fn reached(observed: &Observed<'_>) -> Reached {
         match status.and_then(|status| status.applied.as_ref()) {
             None => reached.idle += 1,
             Some(applied) if applied.halts.iter().any(|own| own.0 == uid) => reached.in_force += 1,
-            Some(_) => reached.waiting.push(local_name(&Key::of(strategy.as_ref()), &own)),
+            Some(applied) => {
+                let full = applied.halts.len() >= MOST_LISTED;
+                let unlisted = if full { &mut reached.untold } else { &mut reached.waiting };
+                unlisted.push(local_name(&Key::of(strategy.as_ref()), &own));
+            }
         }
     }
     reached.waiting.sort();
+    reached.untold.sort();
     reached
 }
 
@@ -136,7 +152,7 @@ fn effective(observed: &Observed<'_>, reached: &Reached) -> (Status, Reason, Str
         0 => String::new(),
         idle => format!("; {} not run by a worker and not waited for", are(idle)),
     };
-    let running = reached.in_force + reached.waiting.len();
+    let running = reached.running();
     if running == 0 {
         let why = missing_target(observed).unwrap_or_else(|| {
             "it reaches no strategy that a worker runs at present; one that comes later is reached".to_owned()
@@ -145,21 +161,32 @@ fn effective(observed: &Observed<'_>, reached: &Reached) -> (Status, Reason, Str
     }
     let reason = |usual| if narrowed { Reason::OwnNamespaceOnly } else { usual };
     let of_all = format!("{} of {}", reached.in_force, count(running, "strategy", "strategies"));
-    if reached.waiting.is_empty() {
-        let message =
-            format!("{of_all} {} it in force{idle}{note}", if running == 1 { "has" } else { "have" });
-        return (Status::True, reason(Reason::InForce), message);
+    if !reached.waiting.is_empty() {
+        let message = format!(
+            "{of_all} have it in force; waits for the workers of {}; is their account ready?{idle}{note}",
+            named(&reached.waiting)
+        );
+        return (Status::False, reason(Reason::WaitingForWorkers), message);
     }
-    let named: Vec<&str> = reached.waiting.iter().take(MOST_NAMED).map(String::as_str).collect();
-    let more = match reached.waiting.len().saturating_sub(MOST_NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let message = format!(
-        "{of_all} have it in force; waits for the workers of {}{more}; is their account ready?{idle}{note}",
-        named.join(", ")
-    );
-    (Status::False, reason(Reason::WaitingForWorkers), message)
+    if !reached.untold.is_empty() {
+        let message = format!(
+            "{of_all} are known to have it in force; {} are halted by {MOST_LISTED} others or more, and a strategy lists \
+             no more than that; delete halts that are no longer needed{idle}{note}",
+            named(&reached.untold)
+        );
+        return (Status::Unknown, reason(Reason::TooManyHalts), message);
+    }
+    let message = format!("{of_all} {} it in force{idle}{note}", if running == 1 { "has" } else { "have" });
+    (Status::True, reason(Reason::InForce), message)
+}
+
+/// A few names, and how many more there are.
+fn named(names: &[String]) -> String {
+    let told: Vec<&str> = names.iter().take(MOST_NAMED).map(String::as_str).collect();
+    match names.len().saturating_sub(MOST_NAMED) {
+        0 => told.join(", "),
+        more => format!("{} and {more} more", told.join(", ")),
+    }
 }
 
 /// The target by name does not exist: who made the halt should know.
@@ -392,6 +419,28 @@ mod tests {
         assert_eq!(words(json!({"strategy": {"name": "btc"}})), "strategy btc");
         assert_eq!(words(json!({"account": {"name": "paper"}})), "account paper");
         assert_eq!(words(json!({"selector": {"matchLabels": {"b": "2", "a": "1"}}})), "labels a=1,b=2");
+    }
+
+    #[test]
+    fn of_a_strategy_that_lists_as_many_halts_as_it_can_nothing_is_claimed() {
+        let full: Vec<String> = (0..64).map(|number| format!("h{number}")).collect();
+        let full: Vec<&str> = full.iter().map(String::as_str).collect();
+        let world = World::new(&json!({"namespace": {}})).with("a", &["h"]).with("b", &full);
+        let (told, _, message) = world.told();
+        assert_eq!(told, "Unknown/TooManyHalts");
+        assert!(
+            message.starts_with("1 of 2 strategies are known to have it in force; b are halted by 64 others"),
+            "{message}"
+        );
+        assert_eq!(world.plan_at(1_000).status.effective_since, None);
+        let fewer = World::new(&json!({"namespace": {}})).with("a", &["h"]).with("b", &full[1..]);
+        assert_eq!(
+            fewer.told().0,
+            "False/WaitingForWorkers",
+            "a list with room for it says that it is not there"
+        );
+        let among = World::new(&json!({"namespace": {}})).with("b", &[&full[1..], &["h"]].concat());
+        assert_eq!(among.told().0, "True/InForce");
     }
 
     #[test]

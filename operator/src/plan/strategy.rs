@@ -21,7 +21,7 @@ pub use standing::{Found, Granted, Standing, phase};
 
 use super::account::Finalizer;
 use super::conditions::{Conditions, Status, get, is};
-use super::sources::{SPEC_HALTED, Source, Sources};
+use super::sources::{MOST_LISTED, SPEC_HALTED, Source, Sources};
 use crate::events::{Notice, reference};
 use crate::report::OwnStatus;
 
@@ -161,8 +161,10 @@ fn status(
 /// Which halts hold, the commands that resume them, and whether the worker has yet to confirm one.
 fn halted_message(object: &TradingStrategy, sources: &Sources) -> String {
     let applied = object.status.as_ref().and_then(|status| status.applied.as_ref());
-    let waiting =
-        applied.is_some_and(|applied| sources.uids().any(|uid| applied.halts.iter().all(|own| own.0 != uid)));
+    // A list that is full says nothing of those it has no room for.
+    let waiting = applied
+        .filter(|applied| applied.halts.len() < MOST_LISTED)
+        .is_some_and(|applied| sources.uids().any(|uid| applied.halts.iter().all(|own| own.0 != uid)));
     let text = sources.message();
     if waiting { format!("{text}; the worker has not confirmed it yet") } else { text }
 }
@@ -184,8 +186,8 @@ fn changes(
         let ready = new.status == Status::True.as_str();
         let came = old.is_some_and(|old| old.reason == Reason::WorkerStarting.as_str());
         if ready && came {
-            let generation = object.metadata.generation.unwrap_or_default();
-            let text = format!("the worker has taken over generation {generation}");
+            // One text for all generations: of a series of events only the first one's is kept.
+            let text = "the worker has taken over the spec as it is now";
             notices.push(Notice::normal(Reason::ConfigApplied, "Publish", text));
         } else if !ready && !is(&status.conditions, condition::RECONCILING, Status::True) {
             notices.push(Notice::warning(reason, "Resolve", &new.message));

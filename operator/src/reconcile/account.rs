@@ -98,7 +98,7 @@ async fn record(
 async fn release(ctx: &Context, key: &Key, live: &ExchangeAccount, others: &[String]) -> Result<(), Error> {
     apply::remove_finalizer(&ctx.client, live).await?;
     ctx.applied.forget(&account::child_ids(key, &ctx.settings));
-    if let Some(other) = others.first() {
+    for other in others.iter().filter(|name| **name != key.name) {
         ctx.look_at(&ObjectId::new(Kind::ExchangeAccount, Key::new(&key.namespace, other)));
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tradewind_crds::names;
 use tradewind_crds::objects::Key;
@@ -59,8 +60,10 @@ pub struct Child {
     pub labels: BTreeMap<String, String>,
     /// Its annotations of our domain.
     pub annotations: BTreeMap<String, String>,
-    /// Whether it is being deleted.
-    pub deleting: bool,
+    /// Since when it is being deleted.
+    pub deleted: Option<Timestamp>,
+    /// Its finalizers, none of which is ours: who keeps it from going away.
+    pub finalizers: Vec<String>,
     /// Whether it has owner references, which ours never have.
     pub owned: bool,
     /// Whether the operator has applied it (an Apply entry of its manager in managedFields).
@@ -85,7 +88,8 @@ impl Child {
             resource_version: meta.resource_version.clone().unwrap_or_default(),
             labels: meta.labels.clone().unwrap_or_default(),
             annotations: annotations.map(|(name, value)| (name.clone(), value.clone())).collect(),
-            deleting: meta.deletion_timestamp.is_some(),
+            deleted: meta.deletion_timestamp.as_ref().map(|time| time.0),
+            finalizers: meta.finalizers.clone().unwrap_or_default(),
             owned: meta.owner_references.as_ref().is_some_and(|owners| !owners.is_empty()),
             applied_by_us: applied,
         }
@@ -107,7 +111,7 @@ impl Child {
             || version(self) != version(other)
             || self.labels != other.labels
             || self.annotations != other.annotations
-            || self.deleting != other.deleting
+            || self.deleted.is_some() != other.deleted.is_some()
             || self.owned != other.owned
     }
 }

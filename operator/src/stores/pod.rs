@@ -20,6 +20,8 @@ pub struct PodView {
     pub account_uid: Option<String>,
     /// The restart hash it was made with.
     pub restart_hash: Option<String>,
+    /// The image that the operator asked for when it was made; none of one that an operator before this field made.
+    pub wanted_image: Option<String>,
     /// Where it runs, once it is scheduled.
     pub node: Option<String>,
     /// Pending, Running, Succeeded, Failed or Unknown.
@@ -33,7 +35,7 @@ pub struct PodView {
     pub deleting: bool,
     /// How often its container was started anew.
     pub restarts: i32,
-    /// The image of its container, as asked for.
+    /// The image of its container. An admission webhook may have put another in the place of the one asked for.
     pub image: Option<String>,
     /// Why its container waits, such as `ImagePullBackOff`, and the cluster's words.
     pub waiting: Option<Words>,
@@ -84,6 +86,7 @@ impl PodView {
             account: label(names::ACCOUNT_LABEL),
             account_uid: label(names::ACCOUNT_UID_LABEL),
             restart_hash: pod.annotations().get(names::RESTART_HASH).cloned(),
+            wanted_image: pod.annotations().get(names::WORKER_IMAGE).cloned(),
             node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
             phase: status.and_then(|status| status.phase.clone()).unwrap_or_default(),
             ready: is("Ready", "True"),

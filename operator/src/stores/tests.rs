@@ -85,6 +85,31 @@ fn an_account_is_resolved_with_its_own_strategies_oldest_first_and_the_halts_tha
 }
 
 #[test]
+fn a_worker_may_be_there_while_its_account_is_being_deleted_or_cannot_be_read() {
+    let stores = filled();
+    let with_worker = |stores: &Stores| stores.accounts_with_worker("desk");
+    assert_eq!(with_worker(&stores), ["other", "paper"]);
+    let mut going = account("desk", "paper", 0);
+    going.metadata.deletion_timestamp = going.metadata.creation_timestamp.clone();
+    put(&stores.accounts, going);
+    assert_eq!(with_worker(&stores), ["other"], "it has none any more");
+    let pod: Pod =
+        serde_json::from_value(json!({"metadata": {"namespace": "desk", "name": "paper-0"}})).unwrap();
+    let key = Key::new("desk", "paper-0");
+    stores.pods.put(&key, Entry::Readable(Arc::new(PodView::of(&pod))));
+    assert_eq!(with_worker(&stores), ["other", "paper"], "it still settles");
+    stores.pods.take(&key);
+    let set = serde_json::from_value(json!({"namespace": "desk", "name": "paper"})).unwrap();
+    let set = Child::of(ChildKind::StatefulSet, &set);
+    let sets = stores.children.of_kind(ChildKind::StatefulSet);
+    sets.put(&set.key, Entry::Readable(Arc::new(set.clone())));
+    assert_eq!(with_worker(&stores), ["other", "paper"], "its pod is about to be made anew");
+    sets.take(&set.key);
+    stores.accounts.put(&Key::new("desk", "paper"), Entry::Unreadable("no venue".into()));
+    assert_eq!(with_worker(&stores), ["other", "paper"], "its worker runs on");
+}
+
+#[test]
 fn for_an_account_that_is_not_there_the_others_are_at_hand_to_be_named() {
     let objects = filled().objects_of(&Key::new("desk", "papr"));
     assert_eq!(names(&objects.accounts), ["paper", "other"]);
@@ -172,7 +197,7 @@ fn a_child_says_whose_it_is_and_who_applied_it() {
         }))
     };
     let ours = meta("tradewind-operator", "Apply", "");
-    assert!(ours.applied_by_us && !ours.owned && !ours.deleting);
+    assert!(ours.applied_by_us && !ours.owned && ours.deleted.is_none());
     assert_eq!(ours.account(), Some(Key::new("desk", "paper")));
     assert_eq!(ours.annotations.keys().collect::<Vec<_>>(), ["tradewind.dev/digest"]);
     assert!(!meta("tradewind-operator", "Update", "").applied_by_us);

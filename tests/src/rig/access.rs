@@ -1,6 +1,6 @@
 //! Who may do what: the rights the chart gives, and kubeconfig files that have no more.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -44,7 +44,7 @@ pub(super) async fn install(cluster: &Cluster, namespace: &str) {
     cluster.apply(namespace, &yaml.join("\n---\n")).await;
 }
 
-/// Writes a kubeconfig with a token of a service account; `server` leads through another address.
+/// Writes a kubeconfig with a token of a service account in a file beside it; `server` leads through another address.
 pub(super) async fn kubeconfig(
     cluster: &Cluster,
     namespace: &str,
@@ -52,12 +52,8 @@ pub(super) async fn kubeconfig(
     file: &Path,
     server: Option<&str>,
 ) {
-    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client(), namespace);
-    let spec = TokenRequestSpec { expiration_seconds: Some(7_200), ..TokenRequestSpec::default() };
-    let request = TokenRequest { spec, ..TokenRequest::default() };
-    let granted = accounts.create_token_request(account, &PostParams::default(), &request).await;
-    let granted = granted.unwrap_or_else(|e| panic!("no token for {namespace}/{account}: {e}"));
-    let token = granted.status.expect("a token").token;
+    let granted = renew_token(cluster, namespace, account, file).await;
+    granted.unwrap_or_else(|e| panic!("no token for {namespace}/{account}: {e}"));
     let admin = Kubeconfig::read_from(cluster.kubeconfig()).expect("the cluster's kubeconfig");
     let mut named = serde_json::to_value(&admin.clusters).expect("clusters");
     if let Some(server) = server {
@@ -67,7 +63,29 @@ pub(super) async fn kubeconfig(
     let text = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "rig", "clusters": named,
         "contexts": [{"name": "rig", "context": {"cluster": name, "user": "rig", "namespace": namespace}}],
-        "users": [{"name": "rig", "user": {"token": token}}],
+        "users": [{"name": "rig", "user": {"tokenFile": token_file(file)}}],
     });
     std::fs::write(file, text.to_string()).expect("the rig's folder");
+}
+
+/// Puts a new token where the kubeconfig of that file has its own, as a kubelet does in good time.
+pub(super) async fn renew_token(
+    cluster: &Cluster,
+    namespace: &str,
+    account: &str,
+    kubeconfig: &Path,
+) -> Result<(), kube::Error> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client(), namespace);
+    let spec = TokenRequestSpec { expiration_seconds: Some(7_200), ..TokenRequestSpec::default() };
+    let request = TokenRequest { spec, ..TokenRequest::default() };
+    let granted = accounts.create_token_request(account, &PostParams::default(), &request).await?;
+    let token = granted.status.expect("a token").token;
+    let (place, new) = (token_file(kubeconfig), kubeconfig.with_extension("token.new"));
+    std::fs::write(&new, token).expect("the rig's folder");
+    std::fs::rename(&new, place).expect("the rig's folder");
+    Ok(())
+}
+
+fn token_file(kubeconfig: &Path) -> PathBuf {
+    kubeconfig.with_extension("token")
 }

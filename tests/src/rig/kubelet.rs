@@ -59,6 +59,9 @@ pub struct Kubelet {
     pods: Arc<Mutex<Pods>>,
     stop: watch::Sender<bool>,
     thread: Option<std::thread::JoinHandle<()>>,
+    cluster: Cluster,
+    namespace: String,
+    dir: PathBuf,
 }
 
 struct Here {
@@ -74,24 +77,31 @@ pub(super) fn data_dir(dir: &Path, account: &str) -> PathBuf {
     dir.join("volumes").join(account)
 }
 
+/// What a pod's process reaches the API server with.
+fn kubeconfig(dir: &Path, pod: &str) -> PathBuf {
+    dir.join(format!("{pod}.kubeconfig"))
+}
+
 impl Kubelet {
     /// Starts one for the worker pods of that namespace.
     pub(super) async fn start(cluster: &Cluster, namespace: &str, dir: &Path) -> Self {
         let pods = Arc::new(Mutex::new(Pods::new()));
         let (stop, stopped) = watch::channel(false);
-        let (kubeconfig, namespace, dir) = (cluster.clone(), namespace.to_owned(), dir.to_owned());
+        let (own, namespace, dir) = (cluster.clone(), namespace.to_owned(), dir.to_owned());
         let name = format!("rig-{namespace}");
         make_node(cluster, &name).await;
         let shared = Arc::clone(&pods);
+        let here = (namespace.clone(), dir.clone());
         // On a thread of its own: a test may wait without yielding.
         let thread = std::thread::spawn(move || {
             crate::block_on(async move {
-                let cluster = kubeconfig.on_this_runtime().await;
+                let cluster = own.on_this_runtime().await;
+                let (namespace, dir) = here;
                 let node = Here { cluster, namespace, dir, name, pods: shared };
                 node.run(stopped).await;
             });
         });
-        Self { pods, stop, thread: Some(thread) }
+        Self { pods, stop, thread: Some(thread), cluster: cluster.clone(), namespace, dir }
     }
 
     /// The pods and their processes. While held, nothing is started or stopped.
@@ -107,6 +117,18 @@ impl Kubelet {
         let pods = self.pods();
         let running = pods.get(pod).and_then(|running| running.process.as_ref());
         running.unwrap_or_else(|| panic!("pod {pod} has no process")).signal(signal);
+    }
+
+    /// Gives a pod's process another token, as a kubelet does before one expires.
+    ///
+    /// # Panics
+    /// When it is not the worker of an account.
+    pub async fn renew_token(&self, pod: &str) {
+        let account = pod.strip_suffix("-0").expect("the worker of an account");
+        let file = kubeconfig(&self.dir, pod);
+        let service_account = tradewind_crds::names::worker(account);
+        let renewed = access::renew_token(&self.cluster, &self.namespace, &service_account, &file).await;
+        renewed.unwrap_or_else(|e| panic!("no token for {pod}: {e}"));
     }
 
     /// What a pod's processes have said in their logs since that many bytes.
@@ -314,9 +336,13 @@ impl Here {
         let spec = pod.spec.as_ref()?;
         let account = pod.labels().get("tradewind.dev/account")?.clone();
         let config = self.mount_config(&account).await?;
-        let kubeconfig = self.dir.join(format!("{name}.kubeconfig"));
+        let kubeconfig = kubeconfig(&self.dir, name);
         let service_account = spec.service_account_name.as_deref()?;
-        if !kubeconfig.exists() {
+        if kubeconfig.exists() {
+            // The account may have been made anew; without an API server the old token has to do.
+            let renewed = access::renew_token(&self.cluster, &self.namespace, service_account, &kubeconfig);
+            drop(tokio::time::timeout(ANSWER, renewed).await);
+        } else {
             access::kubeconfig(&self.cluster, &self.namespace, service_account, &kubeconfig, None).await;
         }
         let data = data_dir(&self.dir, &account);

@@ -13,10 +13,13 @@ use crate::binary::root;
 /// Name of the data set whose closes go up and down by turns.
 pub const ZIGZAG: &str = "zigzag";
 /// Its instruments.
-pub const SYMBOLS: [&str; 24] = [
+pub const SYMBOLS: [&str; 50] = [
     "AAA-USD", "BBB-USD", "CCC-USD", "DDD-USD", "EEE-USD", "FFF-USD", "GGG-USD", "HHH-USD", "III-USD",
     "JJJ-USD", "KKK-USD", "LLL-USD", "MMM-USD", "NNN-USD", "OOO-USD", "PPP-USD", "QQQ-USD", "RRR-USD",
-    "SSS-USD", "TTT-USD", "UUU-USD", "VVV-USD", "WWW-USD", "XXX-USD",
+    "SSS-USD", "TTT-USD", "UUU-USD", "VVV-USD", "WWW-USD", "XXX-USD", "YYY-USD", "ZZZ-USD", "AAZ-USD",
+    "BBZ-USD", "CCZ-USD", "DDZ-USD", "EEZ-USD", "FFZ-USD", "GGZ-USD", "HHZ-USD", "IIZ-USD", "JJZ-USD",
+    "KKZ-USD", "LLZ-USD", "MMZ-USD", "NNZ-USD", "OOZ-USD", "PPZ-USD", "QQZ-USD", "RRZ-USD", "SSZ-USD",
+    "TTZ-USD", "UUZ-USD", "VVZ-USD", "WWZ-USD", "XXZ-USD",
 ];
 /// Bars of a minute each; at ten a second they last for more than an hour.
 const BARS: i64 = 40_000;

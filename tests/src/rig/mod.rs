@@ -70,6 +70,16 @@ impl Rig {
         self.start_operator_with(&kubeconfig).await;
     }
 
+    /// Gives the operator another token, as a kubelet does before one expires.
+    ///
+    /// # Panics
+    /// When there is none to be had.
+    pub async fn renew_operator_token(&self) {
+        let kubeconfig = self.dir.path().join("operator.kubeconfig");
+        let renewed = access::renew_token(&self.cluster, self.name(), access::OPERATOR, &kubeconfig).await;
+        renewed.unwrap_or_else(|e| panic!("no token for the operator: {e}"));
+    }
+
     /// As [`Self::start_operator`], with a kubeconfig of the test's own, such as one that leads through a proxy.
     pub async fn start_operator_with(&mut self, kubeconfig: &Path) {
         let operator = Operator::spawn(self.name(), kubeconfig);

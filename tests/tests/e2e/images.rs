@@ -1,4 +1,4 @@
-//! The images that the tests run: of the programs of the tests' own profile, packed once and whenever those change.
+//! The images that the tests run: of release programs, as people get them, packed once and whenever those change.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub(crate) const TAG: &str = "e2e";
 /// Brings both images into every node.
 pub(crate) async fn load(cluster: &Cluster) {
     let archives = tokio::task::spawn_blocking(|| {
-        [("operator", binary::operator()), ("worker", binary::worker())]
+        [("operator", binary::released_operator()), ("worker", binary::released_worker())]
             .map(|(name, program)| packed(name, program))
     });
     for archive in archives.await.expect("both can be packed") {

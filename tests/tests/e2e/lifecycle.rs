@@ -1,7 +1,7 @@
 //! From apply to fills, halt, resume and edits; and the life of the chart around it.
 
 use tradewind_tests::binary::root;
-use tradewind_tests::cluster::Cluster;
+use tradewind_tests::cluster::{Cluster, patience, wait_for};
 
 use crate::desk::Desk;
 use crate::release::Release;
@@ -38,8 +38,13 @@ async fn an_applied_strategy_trades_halts_resumes_and_changes_without_a_restart(
     assert!(column(&table, "EQUITY").ends_with(" USD"), "{table}");
     assert!(!column(&table, "LAST-TRADE").is_empty(), "{table}");
     assert_eq!((column(&table, "HALTED-BY"), column(&table, "FRESH")), ("", "True"), "{table}");
-    let events = desk.kubectl(&["events", "--for", "strat/trend"]).await.success();
-    assert!(events.contains("OrderFilled"), "{events}");
+    // Each fill is told at its own price.
+    wait_for("an event for each of two fills", patience(30), async || {
+        let events = desk.kubectl(&["events", "--for", "strat/trend"]).await.success();
+        let buys = events.lines().filter(|line| line.contains("OrderFilled") && line.contains("BUY "));
+        if buys.count() > 1 { Ok(()) } else { Err(events) }
+    })
+    .await;
     let before = desk.worker("paper").await.unwrap();
 
     desk.patch("strat/trend", r#"{"halted":true}"#).await;

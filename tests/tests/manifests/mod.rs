@@ -49,7 +49,8 @@ pub(crate) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 
 /// A program that `scripts/setup` installs.
 pub(crate) fn tool(name: &str) -> Command {
-    let path = root().join(".tools/bin").join(name);
+    let tools = std::env::var_os("TRADEWIND_TOOLS").map_or_else(|| root().join(".tools"), PathBuf::from);
+    let path = tools.join("bin").join(name);
     let program = if path.exists() { path } else { PathBuf::from(name) };
     let found = Command::new(&program).arg("version").output();
     assert!(found.is_ok(), "{name} is missing: run scripts/setup");

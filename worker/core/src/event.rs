@@ -9,7 +9,9 @@ use crate::halt::{EntryBlock, Halt};
 use crate::instrument::{Bar, InstrumentId};
 use crate::money::{Cash, Price};
 use crate::name::{Asset, Uid};
-use crate::order::{ClientOrderId, Fill, Intent, IntentId, OrderRequest, OrderUpdate, Signing, Transition};
+use crate::order::{
+    ClientOrderId, Fill, Intent, IntentId, OrderRef, OrderRequest, OrderUpdate, Signing, Transition,
+};
 use crate::protocol::{IllegalTransition, Origin};
 use crate::time::Timestamp;
 
@@ -107,6 +109,18 @@ pub struct Transfer {
     pub at: Timestamp,
 }
 
+/// A strategy took over what one that is gone had left on the account under the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Succession {
+    /// Whose it was.
+    pub from: Uid,
+    /// Whose it is from then on.
+    pub to: Uid,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// A row of the ledger's append-only history.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -128,6 +142,8 @@ pub enum Record {
     Halt(HaltChange),
     /// Cash moved by other ways than trading.
     Transfer(Transfer),
+    /// A strategy took over what its predecessor left.
+    Succession(Succession),
     /// The drawdown reference was set anew by a resume.
     Rebase {
         /// Of which strategy; none is the account.
@@ -202,7 +218,7 @@ pub enum Effect {
     /// Send the order, once.
     Send(Box<OrderRequest>),
     /// Cancel the order; may be repeated freely.
-    Cancel(ClientOrderId),
+    Cancel(OrderRef),
     /// Tell people.
     Report(Report),
 }

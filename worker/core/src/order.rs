@@ -68,6 +68,28 @@ impl fmt::Display for ClientOrderId {
     }
 }
 
+/// How a venue is told which order is meant. Some venues know our ids only within an instrument, so both travel together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderRef {
+    /// What the venue knows it by.
+    pub client_order_id: ClientOrderId,
+    /// In which instrument it was placed.
+    pub symbol: Symbol,
+}
+
+impl From<&Intent> for OrderRef {
+    fn from(intent: &Intent) -> Self {
+        Self { client_order_id: intent.client_order_id, symbol: intent.symbol.clone() }
+    }
+}
+
+impl From<&OrderRequest> for OrderRef {
+    fn from(request: &OrderRequest) -> Self {
+        Self { client_order_id: request.client_order_id, symbol: request.symbol.clone() }
+    }
+}
+
 /// Buy or sell.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display,
@@ -87,6 +109,11 @@ pub enum OrderKind {
     Market,
     /// At that price or better, resting until then.
     Limit {
+        /// Worst acceptable price.
+        price: Price,
+    },
+    /// At once, at that price or better; what cannot be filled so ends.
+    ImmediateOrCancel {
         /// Worst acceptable price.
         price: Price,
     },
@@ -229,6 +256,7 @@ impl OrderRequest {
             OrderKind::Market => (0_u8, 0),
             OrderKind::Limit { price } => (1, price.0),
             OrderKind::Stop { trigger } => (2, trigger.0),
+            OrderKind::ImmediateOrCancel { price } => (3, price.0),
         };
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"tradewind order request v1");
@@ -379,7 +407,7 @@ pub enum OrderUpdate {
         /// What was seen.
         message: String,
     },
-    /// Nothing was sent; it may be later, as it is.
+    /// Nothing was sent, or the venue stopped it at its gate: it may be sent later, as it is.
     Throttled {
         /// Not worth trying before.
         retry_at: Timestamp,

@@ -164,7 +164,8 @@ pub enum OrderInput {
         /// At that time.
         at: Timestamp,
     },
-    /// Nothing left the worker: a budget is used up, say. It may be sent later as it is.
+    /// The venue has not taken it and will not: nothing left the worker, as a budget is used up, or the venue stopped it at
+    /// its gate with a code listed as that. It may be sent later as it is.
     Throttle,
     /// It will not be sent with this signature, which has run out before anything left the worker.
     Withhold,

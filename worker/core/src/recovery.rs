@@ -3,11 +3,13 @@
 //! Money comes from the append-only rows alone; the [`Checkpoint`] holds only what no row can tell (marks, watermarks,
 //! feed positions), as of the same commit.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::config::ResolvedStrategy;
-use crate::event::Transfer;
+use crate::event::{Succession, Transfer};
 use crate::halt::Halt;
 use crate::money::{Cash, Price};
 use crate::name::{Symbol, Uid};
@@ -26,6 +28,8 @@ pub struct History {
     pub fills: Vec<BookedFill>,
     /// Every transfer, in order.
     pub transfers: Vec<Transfer>,
+    /// Which strategy took over from which, in order.
+    pub successions: Vec<Succession>,
     /// Halts in force, in the order they were made.
     pub halts: Vec<Halt>,
     /// As of the last commit; none on a new ledger.
@@ -72,15 +76,32 @@ pub struct Checkpoint {
     pub account: Watermark,
     /// How far the venue's fills were taken in; the driver's, not the engine's.
     #[serde(default)]
-    pub fill_cursor: u64,
+    pub fill_cursor: FillCursor,
     /// TradingHalt objects of the halts in force: name and uid. One that is in force and not listed was never published;
     /// one that is listed and whose object is gone was resumed. The driver's, not the engine's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<(SmolStr, Uid)>,
-    /// Strategies that hold something or have open orders, as they were last configured: should one be gone at the next
-    /// start, what it holds is still known for what it is.
+    /// Strategies that hold something, have open orders or are halted by their uid, as they were last configured: should
+    /// one be gone at the next start, what it left is still known for what it is.
     #[serde(default)]
     pub holding: Vec<ResolvedStrategy>,
+}
+
+/// How far the fills of an account were read. The default is the beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FillCursor {
+    /// The number of the last trade, at a venue that numbers all trades of an account in one row.
+    Sequence(u64),
+    /// For each instrument the number of the last trade, at a venue that numbers trades by instrument. One that is not
+    /// listed was never read.
+    ByInstrument(BTreeMap<Symbol, u64>),
+}
+
+impl Default for FillCursor {
+    fn default() -> Self {
+        Self::Sequence(0)
+    }
 }
 
 /// Where the feed of one instrument stands.
@@ -136,4 +157,20 @@ pub struct LedgerIdentity {
     pub incarnation: Incarnation,
     /// The present worker's.
     pub epoch: Epoch,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_a_number_or_a_number_for_each_instrument() {
+        // The first form is what ledgers have held since there were any.
+        let sequence: FillCursor = serde_json::from_str("12").unwrap();
+        assert_eq!(sequence, FillCursor::Sequence(12));
+        let text = r#"{"BTC-USD":30112001,"ETH-USD":7}"#;
+        let by_instrument: FillCursor = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&by_instrument).unwrap(), text);
+        assert!(serde_json::from_str::<FillCursor>(r#"{"btc":1}"#).is_err());
+    }
 }

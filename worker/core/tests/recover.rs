@@ -49,6 +49,7 @@ fn history(state: &State, events: &[Event], config: &Config) -> History {
                     history.fills.push(BookedFill { intent: *intent, strategy, purpose, fill: fill.clone() });
                 }
                 Record::Transfer(transfer) => history.transfers.push(transfer.clone()),
+                Record::Succession(done) => history.successions.push(*done),
                 Record::Halt(HaltChange::Set(halt)) => history.halts.push(halt.clone()),
                 Record::Halt(HaltChange::Cleared { name, .. }) => history.halts.retain(|h| h.name != *name),
                 Record::Rebase { .. } => {}
@@ -121,6 +122,74 @@ fn story(desk: &mut Desk, until: usize) {
             }
         }
     }
+}
+
+/// The first strategy of the desk, deleted and made anew under its name.
+fn made_anew(desk: &Desk) -> Config {
+    let mut config = desk.config.clone();
+    config.strategies[0].uid = uid(11);
+    config.strategies[0].capital = cash("9000");
+    config
+}
+
+/// Bought, with its stop at the venue, then deleted.
+fn left_behind() -> Desk {
+    let mut desk = desk();
+    let filled = desk.enter(0);
+    for stop in desk.durable(&filled) {
+        desk.accept(&stop);
+    }
+    let mut gone = desk.config.clone();
+    gone.strategies.remove(0);
+    desk.tell(EventKind::ConfigChange(Box::new(gone)));
+    desk
+}
+
+#[test]
+fn a_restart_before_after_and_in_the_middle_of_a_succession_ends_where_none_would_have() {
+    let told = |state: &mut State, desk: &Desk, config: &Config| {
+        tell(state, desk, EventKind::ConfigChange(Box::new(config.clone())))
+    };
+    let mut desk = left_behind();
+    let config = made_anew(&desk);
+    // Died before the configuration was taken over, or before what followed was durable.
+    let mut early = restarted(&desk, &config).unwrap();
+    let first = told(&mut early, &desk, &config);
+    let expected = desk.tell(EventKind::ConfigChange(Box::new(config.clone())));
+    assert_eq!(records(&first), records(&expected));
+    assert!(matches!(records(&expected)[..], [Record::Succession(_), Record::Transfer(_)]), "{expected:?}");
+    // Died when it was durable.
+    let mut late = restarted(&desk, &config).unwrap();
+    assert_eq!(told(&mut late, &desk, &config), [], "a second time nothing is left to do");
+    for again in [early, late] {
+        assert_eq!(again.account_view(), desk.state.account_view());
+        let by_uid = |state: &State| {
+            let mut views = state.strategy_views();
+            views.sort_by_key(|view| view.config.uid);
+            views
+                .into_iter()
+                .map(|view| (view.config, view.cash, view.equity, view.reference, view.positions))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(by_uid(&again), by_uid(&desk.state));
+        assert_eq!(again.open_orders(), desk.state.open_orders());
+        assert!(again.is_balanced());
+    }
+}
+
+#[test]
+fn after_a_succession_an_old_configuration_that_names_the_predecessor_changes_nothing() {
+    let mut desk = left_behind();
+    let config = made_anew(&desk);
+    desk.tell(EventKind::ConfigChange(Box::new(config)));
+    let old = desk.config.clone();
+    let mut again = restarted(&desk, &old).unwrap();
+    let effects = tell(&mut again, &desk, EventKind::ConfigChange(Box::new(old)));
+    assert_eq!(effects, [], "nothing cancelled, sold or allotted");
+    let views = again.strategy_views();
+    assert_eq!(views.iter().filter(|view| view.config.name == "s1").count(), 1);
+    let heir = views.iter().find(|view| view.config.uid == uid(11)).unwrap();
+    assert_eq!((heir.present, heir.positions.len()), (true, 1));
 }
 
 #[test]

@@ -19,7 +19,7 @@ const LEASE: Millis = Millis(15_000);
 /// effects, and its time.
 fn decided() -> (Desk, Effects, Timestamp) {
     let mut desk = Desk::new(vec![strategy(1, &["BTC-USD"])], &["BTC-USD"]);
-    desk.state.succeed(TERMS, Timestamp(0), LEASE);
+    desk.state.set_terms(TERMS, Timestamp(0), LEASE);
     desk.warm(0);
     let effects = desk.bar(0, "110");
     assert_eq!((intents(&effects).len(), signings(&effects).len()), (1, 1));
@@ -107,7 +107,7 @@ fn a_throttled_order_is_sent_when_the_budget_allows() {
 #[test]
 fn a_successor_sends_nothing_until_its_predecessors_signatures_are_over() {
     let (mut desk, effects, start) = decided();
-    desk.state.succeed(TERMS, start, LEASE);
+    desk.state.set_terms(TERMS, start, LEASE);
     assert!(requests(&durable(&mut desk, start, 0, &effects)).is_empty());
     assert!(requests(&later(&mut desk, start, 23_000, EventKind::Timer)).is_empty());
     // 15 s of Lease, 5 s, 1 s, 2 s and a millisecond; by then its own signature is over too.

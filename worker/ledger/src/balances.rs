@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tradewind_core::event::Transfer;
+use tradewind_core::event::{Succession, Transfer};
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::money::{Cash, MoneyError};
 use tradewind_core::name::{Asset, Symbol, Uid};
@@ -17,11 +17,30 @@ type Key = (Option<Uid>, Asset);
 pub(crate) struct Balances {
     amounts: BTreeMap<Key, Cash>,
     touched: BTreeSet<Key>,
+    /// Who took over from whom, in order.
+    successions: Vec<Succession>,
 }
 
 impl Balances {
     pub(crate) fn load(&mut self, row: BalanceRow) {
         self.amounts.insert((row.strategy, row.asset), row.amount);
+    }
+
+    /// What was the predecessor's is the successor's from now on, what is still to come under its uid included.
+    pub(crate) fn succeed(&mut self, done: &Succession) -> Result<(), MoneyError> {
+        let all = self.amounts.iter().filter(|((owner, _), _)| *owner == Some(done.from));
+        let left: Vec<(Asset, Cash)> = all.map(|((_, asset), amount)| (asset.clone(), *amount)).collect();
+        for (asset, amount) in left {
+            self.add(Some(done.from), &asset, amount.checked_neg()?)?;
+            self.add(Some(done.to), &asset, amount)?;
+        }
+        self.successions.push(*done);
+        Ok(())
+    }
+
+    /// As [`Self::succeed`], for amounts that are loaded as they are.
+    pub(crate) fn know(&mut self, successions: Vec<Succession>) {
+        self.successions = successions;
     }
 
     pub(crate) fn transfer(&mut self, transfer: &Transfer) -> Result<(), MoneyError> {
@@ -61,7 +80,9 @@ impl Balances {
     }
 
     fn add(&mut self, strategy: Option<Uid>, asset: &Asset, amount: Cash) -> Result<(), MoneyError> {
-        let key = (strategy, asset.clone());
+        let follow = |owner, done: &Succession| if done.from == owner { done.to } else { owner };
+        let owner = strategy.map(|uid| self.successions.iter().fold(uid, follow));
+        let key = (owner, asset.clone());
         let held = self.amounts.entry(key.clone()).or_default();
         *held = held.checked_add(amount)?;
         self.touched.insert(key);
@@ -74,8 +95,10 @@ impl Balances {
         touched.into_iter().map(|key| self.row(key)).collect()
     }
 
+    /// All of them; what a predecessor has left to its successor is no row.
     pub(crate) fn rows(&self) -> Vec<BalanceRow> {
-        self.amounts.keys().map(|key| self.row(key.clone())).collect()
+        let held = |(owner, _): &&Key| self.successions.iter().all(|done| Some(done.from) != *owner);
+        self.amounts.keys().filter(held).map(|key| self.row(key.clone())).collect()
     }
 
     fn row(&self, key: Key) -> BalanceRow {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use smol_str::SmolStr;
-use tradewind_core::event::{HaltChange, Record, Transfer};
+use tradewind_core::event::{HaltChange, Record, Succession, Transfer};
 use tradewind_core::halt::Halt;
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::name::{Symbol, Uid};
@@ -49,6 +49,7 @@ enum Undo {
     Fill(Symbol, TradeId),
     Halts(Vec<Halt>),
     Transfer,
+    Succession,
 }
 
 /// The port in memory.
@@ -60,6 +61,7 @@ pub struct MemoryLedger {
     fills: Vec<BookedFill>,
     trades: HashMap<(Symbol, TradeId), usize>,
     transfers: Vec<Transfer>,
+    successions: Vec<Succession>,
     halts: Vec<Halt>,
     decisions: Vec<DecisionRow>,
     outcomes: BTreeMap<(SmolStr, SmolStr, SmolStr), u64>,
@@ -81,6 +83,7 @@ impl MemoryLedger {
             fills: Vec::new(),
             trades: HashMap::new(),
             transfers: Vec::new(),
+            successions: Vec::new(),
             halts: Vec::new(),
             decisions: Vec::new(),
             outcomes: BTreeMap::new(),
@@ -120,6 +123,10 @@ impl MemoryLedger {
             Record::Transfer(transfer) => {
                 self.transfers.push(transfer.clone());
                 self.undo.push(Undo::Transfer);
+            }
+            Record::Succession(done) => {
+                self.successions.push(*done);
+                self.undo.push(Undo::Succession);
             }
             // Nothing reads a rebase back: the reference is in the checkpoint.
             Record::Rebase { .. } => {}
@@ -214,6 +221,9 @@ impl MemoryLedger {
                 Undo::Transfer => {
                     self.transfers.pop();
                 }
+                Undo::Succession => {
+                    self.successions.pop();
+                }
             }
         }
     }
@@ -268,6 +278,7 @@ impl LedgerReader for MemoryLedger {
                 .collect(),
             fills: self.fills.clone(),
             transfers: self.transfers.clone(),
+            successions: self.successions.clone(),
             halts: self.halts.clone(),
             checkpoint: self.checkpoint.clone(),
         })
@@ -328,6 +339,7 @@ impl LedgerReader for MemoryLedger {
 
     async fn balances(&mut self) -> Result<Vec<BalanceRow>, LedgerError> {
         let mut balances = Balances::default();
+        balances.know(self.successions.clone());
         for transfer in &self.transfers {
             balances.transfer(transfer)?;
         }

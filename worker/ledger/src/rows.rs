@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
-use tradewind_core::event::{HaltChange, Transfer};
+use tradewind_core::event::{HaltChange, Succession, Transfer};
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::money::{Cash, PERCENT_ONE, Percent, format_trimmed};
 use tradewind_core::name::{Symbol, Uid};
@@ -138,10 +138,11 @@ table!(
 );
 table!(TRANSFERS, "transfers", [Text("asset"), Text("amount"), Text("strategy"), Int("at")]);
 table!(REBASES, "rebases", [Text("strategy"), Text("reference"), Int("at")]);
+table!(SUCCESSIONS, "successions", [Text("predecessor"), Text("successor"), Int("at")]);
 
 /// All tables of the chain.
-pub(crate) static CHAINED: [&Table; 7] =
-    [&INTENTS, &SIGNINGS, &TRANSITIONS, &FILLS, &HALTS, &TRANSFERS, &REBASES];
+pub(crate) static CHAINED: [&Table; 8] =
+    [&INTENTS, &SIGNINGS, &TRANSITIONS, &FILLS, &HALTS, &TRANSFERS, &REBASES, &SUCCESSIONS];
 
 pub(crate) const DECISION_COLUMNS: [&str; 14] = [
     "at",
@@ -177,7 +178,9 @@ pub(crate) fn intent<'a>(intent: &'a Intent, batch: &Batch<'a>) -> Result<Vec<Va
     let name = batch.names.iter().find(|(uid, _)| *uid == intent.strategy).map(|(_, name)| name.as_str());
     let price = match intent.kind {
         OrderKind::Market => None,
-        OrderKind::Limit { price } | OrderKind::Stop { trigger: price } => Some(rules.price_text(price)),
+        OrderKind::Limit { price }
+        | OrderKind::ImmediateOrCancel { price }
+        | OrderKind::Stop { trigger: price } => Some(rules.price_text(price)),
     };
     Ok(vec![
         Value::Int(intent_number(intent.id)?),
@@ -287,6 +290,10 @@ pub(crate) fn rebase(strategy: Option<Uid>, reference: Cash, at: Timestamp) -> V
         Value::text(reference.to_string()),
         Value::Int(at.0),
     ]
+}
+
+pub(crate) fn succession(done: &Succession) -> Vec<Value<'static>> {
+    vec![Value::text(done.from.to_string()), Value::text(done.to.to_string()), Value::Int(done.at.0)]
 }
 
 pub(crate) fn decision(row: &DecisionRow) -> Result<[Value<'_>; 14], LedgerError> {

@@ -9,6 +9,7 @@ use common::*;
 use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 use tradewind_core::event::Record;
+use tradewind_core::money::Cash;
 use tradewind_core::order::{Incarnation, OrderState};
 use tradewind_core::recovery::History;
 use tradewind_core::time::Timestamp;
@@ -36,6 +37,7 @@ async fn fill_up(ledger: &mut SqliteLedger) {
         set("a"),
         set("b"),
         cleared("a"),
+        Record::Succession(succession()),
         Record::Rebase {
             strategy: Some(strategy()),
             reference: transfer("1", None).amount,
@@ -70,7 +72,7 @@ async fn what_is_closed_or_dropped_comes_back_equal_under_the_next_epoch() {
         assert_eq!(ledger.verify().await.unwrap(), head);
         drop(ledger);
     }
-    assert_eq!(head.seq, 10, "one row a record");
+    assert_eq!(head.seq, 11, "one row a record");
 }
 
 #[tokio::test]
@@ -171,6 +173,26 @@ async fn pruning_is_bounded_and_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
+async fn a_late_fill_of_a_predecessor_is_its_successors_after_a_reopening_too() {
+    let (mut ledger, dir) = make().await;
+    let records = [
+        Record::Transfer(transfer("400", Some(strategy()))),
+        Record::Intent(intent(1, 1)),
+        Record::Succession(succession()),
+    ];
+    commit(&mut ledger, &records).await.unwrap();
+    ledger.close().await.unwrap();
+    let mut ledger = open(&dir.path().join("ledger.db")).await;
+    commit(&mut ledger, &[booked("t-1", 1)]).await.unwrap();
+    ledger.verify().await.unwrap();
+    let rows = ledger.balances().await.unwrap();
+    let usd = rows.iter().find(|row| row.strategy == Some(succession().to) && row.asset.as_str() == "USD");
+    // 400 less 0.2 at 100.10 and a fee of 0.012.
+    assert_eq!(usd.unwrap().amount, Cash::parse("379.968").unwrap());
+    assert!(rows.iter().all(|row| row.strategy != Some(strategy())), "{rows:?}");
+}
+
+#[tokio::test]
 async fn migrations_run_again_change_nothing() {
     let (ledger, dir) = make().await;
     let path = dir.path().join("ledger.db");
@@ -207,7 +229,11 @@ async fn a_ledger_from_before_signings_goes_on() {
     commit(&mut ledger, &[Record::Intent(intent(1, 1)), step(1, 1, 1, Intended, Sent)]).await.unwrap();
     ledger.close().await.unwrap();
     let mut conn = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
-    for sql in ["DROP TABLE signings", "DELETE FROM _sqlx_migrations WHERE version = 2"] {
+    for sql in [
+        "DROP TABLE signings",
+        "DROP TABLE successions",
+        "DELETE FROM _sqlx_migrations WHERE version IN (2, 3)",
+    ] {
         sqlx::query(sql).execute(&mut conn).await.unwrap();
     }
     conn.close().await.unwrap();

@@ -130,6 +130,23 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_in_a_signal_is_noted_by_the_hook_before_the_process_ends_and_one_elsewhere_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let suspects: Suspects = Arc::new(Mutex::new(vec![(uid(1), "trend".into(), "a".into())]));
+        let panic = || drop(std::panic::catch_unwind(|| panic!("on purpose")));
+        watch_panics(dir.path(), Probe::default(), Arc::clone(&suspects));
+        panic();
+        assert!(!dir.path().join(NOTES_FILE).exists());
+        watch_panics(dir.path(), Probe::of(StrategyId(0)), suspects);
+        panic();
+        panic();
+        drop(std::panic::take_hook());
+        let notes = std::fs::read_to_string(dir.path().join(NOTES_FILE)).unwrap();
+        assert!(notes.lines().all(|line| line.contains("on purpose")), "{notes}");
+        assert!(Quarantine::read(dir.path()).holds(uid(1), "a"));
+    }
+
+    #[test]
     fn outside_of_a_signal_nobody_is_blamed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(NOTES_FILE);

@@ -1,9 +1,10 @@
 //! Events for `kubectl describe`: orders sent, filled and rejected, halts made and resumed.
 //!
 //! They are news, not records: what was traded and halted is in the ledger. Nothing waits for them; what is too much is
-//! dropped, trades before halts, and the number is logged.
+//! dropped, trades before halts, and the number is logged. Those that say the same of the same object within six minutes
+//! become one with a count; another text is another event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tradewind_core::decision::StrategyId;
 use tradewind_core::engine::State;
-use tradewind_core::event::{HaltChange, Record, Report};
+use tradewind_core::event::{HaltChange, Record, Report, Succession};
 use tradewind_core::halt::{Halt, HaltScope};
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
 use tradewind_core::name::{Symbol, Uid};
@@ -45,6 +46,8 @@ const PUBLISH_WITHIN: Duration = Duration::from_secs(5);
 const TELL_EVERY: Duration = Duration::from_mins(1);
 /// Longest text, in bytes, as in the API.
 const MAX_NOTE: usize = 1_000;
+/// Most texts whose events are counted together. When there are more, counting begins anew.
+const MOST_TEXTS: usize = 256;
 /// Orders remembered for their fills.
 const MAX_INTENTS: usize = 1_000;
 
@@ -55,7 +58,7 @@ pub struct Note {
     pub type_: EventType,
     /// Why it is told.
     pub reason: Reason,
-    /// What was done, in one word; of one object, reason and word only the first text of a series is kept.
+    /// What was done, in one word.
     pub action: &'static str,
     /// In words.
     pub text: String,
@@ -76,10 +79,10 @@ impl Events {
     /// Publishes as the worker in that pod, in a task that ends when the last copy is dropped and the queue is empty.
     pub fn start(client: Client, pod: &str) -> (Self, JoinHandle<()>) {
         let reporter = Reporter { controller: WORKER_MANAGER.to_owned(), instance: Some(pod.to_owned()) };
-        let recorder = Recorder::new(client, reporter);
+        let recorders = Recorders { client, reporter, by_text: HashMap::new() };
         let (events, queue) = Self::queue();
         let dropped = Arc::clone(&events.dropped);
-        (events, tokio::spawn(publish(recorder, queue, dropped)))
+        (events, tokio::spawn(publish(recorders, queue, dropped)))
     }
 
     fn queue() -> (Self, mpsc::Receiver<Note>) {
@@ -99,7 +102,24 @@ impl Events {
     }
 }
 
-async fn publish(recorder: Recorder, mut queue: mpsc::Receiver<Note>, dropped: Arc<AtomicU64>) {
+/// A recorder for each text: one counts what has the same reason, and would keep the first text for all of it.
+struct Recorders {
+    client: Client,
+    reporter: Reporter,
+    by_text: HashMap<String, Recorder>,
+}
+
+impl Recorders {
+    fn of(&mut self, text: &str) -> &Recorder {
+        if self.by_text.len() >= MOST_TEXTS && !self.by_text.contains_key(text) {
+            self.by_text.clear();
+        }
+        let new = || Recorder::new(self.client.clone(), self.reporter.clone());
+        self.by_text.entry(text.to_owned()).or_insert_with(new)
+    }
+}
+
+async fn publish(mut recorders: Recorders, mut queue: mpsc::Receiver<Note>, dropped: Arc<AtomicU64>) {
     let mut failing = false;
     loop {
         let next = tokio::time::timeout(TELL_EVERY, queue.recv()).await;
@@ -112,10 +132,12 @@ async fn publish(recorder: Recorder, mut queue: mpsc::Receiver<Note>, dropped: A
             Ok(None) => return,
             Ok(Some(note)) => note,
         };
+        let text = cut(note.text);
+        let recorder = recorders.of(&text);
         let event = Event {
             type_: note.type_,
             reason: note.reason.as_str().to_owned(),
-            note: Some(cut(note.text)),
+            note: Some(text.clone()),
             action: note.action.to_owned(),
             secondary: note.related,
         };
@@ -289,7 +311,20 @@ impl Sink {
         }
     }
 
+    fn on_succession(&mut self, state: &State, done: &Succession) {
+        let Some(regarding) = self.strategy(state, done.to) else { return };
+        let text = format!(
+            "took over positions, stops and money of the strategy of its name that was deleted (uid {})",
+            done.from
+        );
+        let (type_, reason, action) = (EventType::Normal, Reason::TookOver, "TakeOver");
+        let related = Some(self.about.pod());
+        self.note(Note { type_, reason, action, text, regarding, related });
+    }
+
+    /// The strategy of that uid, or who took over from it.
     fn strategy(&self, state: &State, uid: Uid) -> Option<ObjectReference> {
+        let uid = state.heir_of(uid);
         let mut strategies = (0..u16::MAX).map_while(|index| state.strategy_name(StrategyId(index)));
         let (uid, name) = strategies.find(|(known, _)| *known == uid)?;
         Some(self.about.strategy(name, uid))
@@ -310,6 +345,7 @@ impl Observer for Sink {
             Record::Transition(transition) => self.on_transition(state, transition),
             Record::Fill { intent, fill } => self.on_fill(state, *intent, fill),
             Record::Halt(change) => self.on_halt(state, change),
+            Record::Succession(done) => self.on_succession(state, done),
             Record::Signing(_) | Record::Transfer(_) | Record::Rebase { .. } => {}
         }
     }
@@ -322,6 +358,7 @@ fn order_text(state: &State, intent: &Intent) -> String {
     let kind = match intent.kind {
         OrderKind::Market => "market".to_owned(),
         OrderKind::Limit { price: limit } => format!("limit {}", price(limit)),
+        OrderKind::ImmediateOrCancel { price: limit } => format!("limit {} or nothing", price(limit)),
         OrderKind::Stop { trigger } => format!("stop {}", price(trigger)),
     };
     let (side, symbol, purpose) = (side(intent.side), &intent.symbol, intent.purpose);

@@ -164,6 +164,11 @@ impl Planner<'_> {
         self.objects.get(name).filter(|object| !self.is_resumed(object)).and_then(|object| object.uid())
     }
 
+    /// Whether the object of that name and uid is there, and its strategy has resumed it.
+    fn is_spent(&self, name: &str, uid: Option<Uid>) -> bool {
+        self.objects.get(name).is_some_and(|object| object.uid() == uid && self.is_resumed(object))
+    }
+
     /// A halt that reaches us.
     fn hold(&self, desired: &Halt, plan: &mut Plan) {
         let name = &desired.name;
@@ -173,6 +178,10 @@ impl Planner<'_> {
             // By spec.halted alone.
             return match known {
                 None => set(plan, desired.clone()),
+                // Named in spec.resume, and so deleted: the halt goes on without it, whatever becomes of the field.
+                Some(_) if published.is_some() && self.is_spent(name, published) => {
+                    plan.published.push((name.clone(), None));
+                }
                 Some(known) => self.latch(known, published, plan),
             };
         };

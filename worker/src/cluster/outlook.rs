@@ -1,7 +1,7 @@
 //! What the loop knows beside the engine and those who report must know: what is applied, left out, settled. Pure.
 
 use tradewind_core::config::DeletionPolicy;
-use tradewind_core::engine::{OrderView, StrategyView};
+use tradewind_core::engine::{HeirView, OrderView, StrategyView};
 use tradewind_core::halt::EntryBlock;
 
 use super::config::Entry;
@@ -32,10 +32,22 @@ fn strategy(desk: &Desk, facts: &StrategyFacts, snapshot: &Snapshot) -> Strategy
     }
 }
 
-/// What the worker knows of itself; `block` is why it lets no entry through.
-pub fn worker(desk: &Desk, block: Option<EntryBlock>) -> WorkerInput {
+/// What the worker knows of itself; `block` is why it lets no entry through, `heirs` wait for what others have left.
+pub fn worker(desk: &Desk, block: Option<EntryBlock>, heirs: &[HeirView]) -> WorkerInput {
     let applied = desk.told().map(|t| InForce { generation: t.account.0, hash: t.account.1.clone() });
-    WorkerInput { applied, block, ..WorkerInput::default() }
+    let waiting = heirs.iter().map(|heir| (heir.uid, waits(heir))).collect();
+    WorkerInput { applied, block, waiting, ..WorkerInput::default() }
+}
+
+fn waits(heir: &HeirView) -> String {
+    let HeirView { predecessor, present, orders, exits, .. } = heir;
+    if *present {
+        return format!("waits until the strategy of its name before it (uid {predecessor}) is taken out");
+    }
+    format!(
+        "waits for the deleted strategy of its name (uid {predecessor}): {orders} orders are not settled, {exits} \
+         positions are being sold"
+    )
 }
 
 /// How far the deletion of a strategy is. One the engine does not know has nothing to settle.

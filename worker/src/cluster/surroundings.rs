@@ -51,6 +51,8 @@ pub(crate) struct Surroundings {
     pub(crate) looked: Instant,
     /// What was last logged and kept of the configuration.
     pub(crate) taken_over: Option<Composed>,
+    /// How many strategies waited for their predecessor when last shown.
+    pub(crate) heirs: usize,
 }
 
 impl Around for Surroundings {
@@ -184,6 +186,15 @@ impl Surroundings {
         log_changes(self.taken_over.as_ref(), told);
         let published = inbox.desk.published();
         start::save(published, &self.data_dir);
+        self.taken_over = Some(told.clone());
+        drop(inbox);
+        self.suspect(driver);
+    }
+
+    /// Tells the hook of a panic who is who.
+    fn suspect(&self, driver: &Running) {
+        let inbox = self.inbox.0.borrow();
+        let Some(told) = inbox.desk.told() else { return };
         let suspects = (0..u16::MAX).map_while(|id| {
             let (uid, name) = driver.state.strategy_name(StrategyId(id))?;
             let hash = told.entries.get(name).map(|entry| entry.hash.clone()).unwrap_or_default();
@@ -192,19 +203,23 @@ impl Surroundings {
         if let Ok(mut known) = self.suspects.lock() {
             *known = suspects.collect();
         }
-        self.taken_over = Some(told.clone());
     }
 
     /// Shows the present state.
     pub(crate) fn now(&mut self, driver: &Running) {
         self.shown = Some(Instant::now());
+        let heirs = driver.state.heirs();
+        if self.heirs != heirs.len() {
+            self.heirs = heirs.len();
+            self.suspect(driver);
+        }
         let snapshot = session::snapshot(driver);
         let inbox = self.inbox.0.borrow();
         let report = Report {
             snapshot: Arc::clone(&snapshot),
             figures: self.figures.now(&driver.state),
             published: driver.published().clone(),
-            worker: outlook::worker(&inbox.desk, driver.state.entry_block()),
+            worker: outlook::worker(&inbox.desk, driver.state.entry_block(), &heirs),
             strategies: outlook::strategies(&inbox.desk, &snapshot),
         };
         self.snapshots.send_replace(snapshot);

@@ -88,6 +88,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
         shown: None,
         looked: Instant::now(),
         taken_over: None,
+        heirs: 0,
     };
     let ended = work(&mut driver, &assembly, &mut around, options.keep_days).await;
     if ended.is_ok() {

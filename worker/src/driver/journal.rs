@@ -48,6 +48,14 @@ impl Journal {
         Self::default()
     }
 
+    /// Notes that the next trade of a venue that numbers them in one row was taken in.
+    #[inline]
+    pub(super) fn count_fill(&mut self) {
+        if let FillCursor::Sequence(number) = &mut self.fill_cursor {
+            *number += 1;
+        }
+    }
+
     /// Also keeps every event the engine is told, for replays.
     #[must_use]
     pub fn recording(self) -> Self {
@@ -123,7 +131,7 @@ impl Journal {
         }
         let started = Instant::now();
         let mut checkpoint = state.checkpoint();
-        checkpoint.fill_cursor = self.fill_cursor.0;
+        checkpoint.fill_cursor = self.fill_cursor.clone();
         checkpoint.published = self.published.iter().map(|(name, uid)| (name.clone(), *uid)).collect();
         self.name_strategies(state);
         let batch = Batch {
@@ -142,14 +150,15 @@ impl Journal {
     }
 
     fn name_strategies(&mut self, state: &State) {
-        let known = self.names.len();
         let mut views = 0;
         while let Some((uid, name)) = u16::try_from(views)
             .ok()
             .and_then(|id| state.strategy_name(tradewind_core::decision::StrategyId(id)))
         {
-            if views >= known {
-                self.names.push((uid, name.into()));
+            match self.names.get_mut(views) {
+                // Another has taken over from it.
+                Some(known) => known.0 = uid,
+                None => self.names.push((uid, name.into())),
             }
             views += 1;
         }

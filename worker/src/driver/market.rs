@@ -6,7 +6,6 @@ use tradewind_core::order::OrderUpdate;
 use tradewind_core::time::Millis;
 use tradewind_ledger::Ledger;
 use tradewind_venues::paper::Phase;
-use tradewind_venues::port::FillCursor;
 
 use super::{Driver, DriverError, Observer};
 
@@ -110,7 +109,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
             None => self.venue.apply(plan).await?,
         };
         for fill in outcome.fills {
-            self.journal.fill_cursor = FillCursor(self.journal.fill_cursor.0 + 1);
+            self.journal.count_fill();
             self.step(&Event { now: fill.at, kind: EventKind::Fill(fill) });
         }
         for order in outcome.expired {

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use tradewind_core::engine::{OrderView, State};
 use tradewind_core::event::{Effect, Effects, Event, EventKind, Record, Report};
 use tradewind_core::instrument::{Bar, InstrumentId};
-use tradewind_core::order::{ClientOrderId, IntentId, OrderRequest, OrderState, OrderUpdate};
+use tradewind_core::order::{ClientOrderId, IntentId, OrderRef, OrderRequest, OrderState, OrderUpdate};
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{Ledger, LedgerError};
 use tradewind_venues::paper::{PaperError, PaperVenue};
@@ -83,7 +83,7 @@ pub struct Driver<L, O> {
 #[derive(Debug)]
 enum Action {
     Send(Box<OrderRequest>),
-    Cancel(ClientOrderId),
+    Cancel(OrderRef),
 }
 
 impl<L: Ledger, O: Observer> Driver<L, O> {
@@ -161,7 +161,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
                     self.journal.push_record(*record);
                 }
                 Effect::Send(request) => self.actions.push_back(Action::Send(request)),
-                Effect::Cancel(id) => self.actions.push_back(Action::Cancel(id)),
+                Effect::Cancel(order) => self.actions.push_back(Action::Cancel(order)),
             }
         }
         self.effects = effects;
@@ -200,23 +200,23 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
                     };
                     self.tell(request.client_order_id, outcome.into());
                 }
-                Some(Action::Cancel(id)) => {
+                Some(Action::Cancel(order)) => {
                     if !self.forget() {
                         self.flush().await?;
                     }
-                    self.cancel(id).await?;
+                    self.cancel(&order).await?;
                 }
                 None => return Ok(()),
             }
         }
     }
 
-    async fn cancel(&mut self, id: ClientOrderId) -> Result<(), DriverError> {
-        let now = self.state.now();
-        match self.venue.cancel(id, now).await {
+    async fn cancel(&mut self, order: &OrderRef) -> Result<(), DriverError> {
+        let (now, id) = (self.state.now(), order.client_order_id);
+        match self.venue.cancel(order, now).await {
             CancelOutcome::Cancelled => self.tell(id, OrderUpdate::Cancelled),
             // It ended before: its fills and its end come from the venue.
-            CancelOutcome::AlreadyDone | CancelOutcome::NotFound => self.look_up(id).await?,
+            CancelOutcome::AlreadyDone | CancelOutcome::NotFound => self.look_up(order).await?,
             CancelOutcome::Unknown { message } => {
                 tracing::warn!(order = %id, message, "cancel outcome unknown; it is repeated on the next bar");
             }
@@ -226,9 +226,9 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
 
     /// Takes in where the order stands at the venue. Fills are read after the answer: an order that filled and was
     /// forgotten between the two is then known by its fills.
-    pub(super) async fn look_up(&mut self, id: ClientOrderId) -> Result<(), DriverError> {
-        let asked_at = self.state.now();
-        let answer = self.venue.lookup(id).await;
+    pub(super) async fn look_up(&mut self, order: &OrderRef) -> Result<(), DriverError> {
+        let (asked_at, id) = (self.state.now(), order.client_order_id);
+        let answer = self.venue.lookup(order).await;
         self.take_fills().await?;
         match answer {
             Lookup::Found(snapshot) => self.take_snapshot(&snapshot),
@@ -258,7 +258,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
             if order.state != OrderState::Unknown {
                 continue;
             }
-            match self.look_up(order.intent.client_order_id).await {
+            match self.look_up(&OrderRef::from(&order.intent)).await {
                 Err(DriverError::Unsettled { order, message }) => {
                     tracing::warn!(%order, message, "outcome still unknown");
                     self.unsure = true;
@@ -296,14 +296,17 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
     /// Fills the venue has and we have not yet taken in.
     pub(super) async fn take_fills(&mut self) -> Result<(), DriverError> {
         loop {
-            let fills = self.venue.fills_since(self.journal.fill_cursor).await?;
-            if fills.is_empty() {
+            let page = self.venue.fills_since(&self.journal.fill_cursor).await?;
+            for fill in page.fills {
+                self.step(&Event { now: fill.at, kind: EventKind::Fill(fill) });
+            }
+            for trade in page.external {
+                tracing::warn!(trade = %trade.trade_id.0, symbol = %trade.symbol, "a trade that is not ours");
+            }
+            if page.next == self.journal.fill_cursor {
                 return Ok(());
             }
-            for (cursor, fill) in fills {
-                self.step(&Event { now: fill.at, kind: EventKind::Fill(fill) });
-                self.journal.fill_cursor = cursor;
-            }
+            self.journal.fill_cursor = page.next;
         }
     }
 

@@ -7,12 +7,12 @@ use tradewind_core::config::Config;
 use tradewind_core::engine::{InstrumentSpec, State};
 use tradewind_core::event::{Event, EventKind, Transfer};
 use tradewind_core::instrument::{Bar, InstrumentId};
-use tradewind_core::order::{OrderState, OrderUpdate};
+use tradewind_core::order::{OrderRef, OrderState, OrderUpdate};
 use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::Ledger;
 use tradewind_venues::paper::PaperVenue;
-use tradewind_venues::port::{FillCursor, Venue};
+use tradewind_venues::port::Venue;
 
 use super::{Driver, DriverError, Journal, Observer};
 
@@ -51,7 +51,8 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
                 }
                 journal.published =
                     history.checkpoint.iter().flat_map(|c| c.published.iter().cloned()).collect();
-                journal.fill_cursor = FillCursor(history.checkpoint.as_ref().map_or(0, |c| c.fill_cursor));
+                journal.fill_cursor =
+                    history.checkpoint.as_ref().map(|c| c.fill_cursor.clone()).unwrap_or_default();
                 State::recover(&config, instruments, ledger.identity(), &history)?
             }
             None => State::new(config.account.clone(), instruments, identity),
@@ -78,7 +79,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
         self.lose_track();
         self.take_fills().await?;
         for order in self.state.open_orders() {
-            self.look_up(order.intent.client_order_id).await?;
+            self.look_up(&OrderRef::from(&order.intent)).await?;
             self.act().await?;
         }
         let begun = self.state.now() > Timestamp(i64::MIN);

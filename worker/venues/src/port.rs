@@ -4,9 +4,14 @@
 //! sends each request once; it never retries an order and never turns a failed call into "not found".
 
 use smol_str::SmolStr;
-use tradewind_core::money::{Cash, Quantity};
+use tradewind_core::money::{Cash, Price, Quantity};
 use tradewind_core::name::{Asset, Symbol};
-use tradewind_core::order::{ClientOrderId, Fill, OrderKind, OrderRequest, OrderState, OrderUpdate, Side};
+pub use tradewind_core::order::OrderRef;
+use tradewind_core::order::{
+    ClientOrderId, Fill, OrderKind, OrderRequest, OrderState, OrderUpdate, Side, TradeId,
+};
+pub use tradewind_core::protocol::VenueTerms;
+pub use tradewind_core::recovery::FillCursor;
 use tradewind_core::time::Timestamp;
 
 /// What came of sending an order.
@@ -24,6 +29,15 @@ pub enum PlaceOutcome {
         /// The venue's words.
         message: String,
     },
+    /// Nothing was executed: it was not sent, because the request budget is used up, the venue has banned us for a while
+    /// or its clock is not known well enough to sign; or the venue stopped it at its gate, with a code that is listed as
+    /// that. It may be sent later as it is.
+    Throttled {
+        /// Not worth trying before.
+        retry_at: Timestamp,
+        /// Why.
+        message: String,
+    },
     /// No answer, or one that says nothing. The order must be looked up before anything else is done with it.
     Unknown {
         /// What was seen.
@@ -36,6 +50,7 @@ impl From<PlaceOutcome> for OrderUpdate {
         match outcome {
             PlaceOutcome::Accepted { venue_order_id } => Self::Accepted { venue_order_id },
             PlaceOutcome::Rejected { code, message } => Self::Rejected { code, message },
+            PlaceOutcome::Throttled { retry_at, message } => Self::Throttled { retry_at, message },
             PlaceOutcome::Unknown { message } => Self::Unknown { message },
         }
     }
@@ -92,9 +107,57 @@ pub struct OrderSnapshot {
     pub state: OrderState,
 }
 
-/// How far the fills of an account were read. The default is the beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct FillCursor(pub u64);
+/// One page of an account's trades.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FillPage {
+    /// Trades of orders whose ids have the shape of ours, oldest first within an instrument.
+    pub fills: Vec<Fill>,
+    /// Trades of orders that cannot be ours.
+    pub external: Vec<ExternalTrade>,
+    /// Where the next page begins. The cursor that was asked with: there is no more.
+    pub next: FillCursor,
+}
+
+/// A trade of an order that was not placed by a worker. It is never counted as ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalTrade {
+    /// The venue's id of it.
+    pub trade_id: TradeId,
+    /// The venue's id of its order.
+    pub venue_order_id: SmolStr,
+    /// In which instrument.
+    pub symbol: Symbol,
+    /// Buy or sell.
+    pub side: Side,
+    /// At what price.
+    pub price: Price,
+    /// How much.
+    pub quantity: Quantity,
+    /// The venue's time of it.
+    pub at: Timestamp,
+}
+
+/// The orders that are open at the venue.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OpenOrders {
+    /// Orders whose ids have the shape of ours, oldest first.
+    pub orders: Vec<OrderSnapshot>,
+    /// Orders that cannot be ours.
+    pub external: Vec<ExternalOrder>,
+}
+
+/// An open order that was not placed by a worker. It is never touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalOrder {
+    /// The venue's id of it.
+    pub venue_order_id: SmolStr,
+    /// The id its owner gave it.
+    pub client_order_id: SmolStr,
+    /// In which instrument.
+    pub symbol: Symbol,
+    /// Buy or sell.
+    pub side: Side,
+}
 
 /// What an account holds of one asset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +176,9 @@ pub enum VenueError {
     /// The paper venue's book cannot be read or written.
     #[error("the paper venue cannot answer: {0}")]
     Paper(#[from] crate::paper::PaperError),
+    /// Binance.US cannot be asked, or its answer not be relied on.
+    #[error(transparent)]
+    Binance(#[from] crate::binance_us::BinanceError),
     /// A venue in virtual time does not know the time before somebody told it.
     #[error("the paper venue does not know the time yet; feed it a bar or an order first")]
     NoTime,
@@ -124,21 +190,24 @@ pub enum VenueError {
 /// happened at the venue.
 #[expect(async_fn_in_trait, reason = "used on a current-thread runtime: no caller needs Send futures")]
 pub trait Venue {
+    /// What bounds the doubt about an order of unknown outcome here.
+    fn terms(&self) -> VenueTerms;
+
     /// Sends an order, once. `now` is the time it is sent at.
     async fn place(&mut self, request: &OrderRequest, now: Timestamp) -> PlaceOutcome;
 
     /// Ends an order. May be repeated freely.
-    async fn cancel(&mut self, id: ClientOrderId, now: Timestamp) -> CancelOutcome;
+    async fn cancel(&mut self, order: &OrderRef, now: Timestamp) -> CancelOutcome;
 
     /// Asks for one order, open or ended. [`Lookup::NotFound`] only when the venue answered so.
-    async fn lookup(&mut self, id: ClientOrderId) -> Lookup;
+    async fn lookup(&mut self, order: &OrderRef) -> Lookup;
 
-    /// All orders that are open, oldest first.
-    async fn open_orders(&mut self) -> Result<Vec<OrderSnapshot>, VenueError>;
+    /// All orders that are open.
+    async fn open_orders(&mut self) -> Result<OpenOrders, VenueError>;
 
-    /// Fills after the cursor, oldest first, each with the cursor that points behind it. One page: call again with the
-    /// last cursor until the answer is empty.
-    async fn fills_since(&mut self, cursor: FillCursor) -> Result<Vec<(FillCursor, Fill)>, VenueError>;
+    /// Trades after the cursor. One page: ask again from [`FillPage::next`] until it no longer moves. Trades may be told
+    /// again, never left out.
+    async fn fills_since(&mut self, cursor: &FillCursor) -> Result<FillPage, VenueError>;
 
     /// What the account holds, assets without a balance included.
     async fn balances(&mut self) -> Result<Vec<AssetBalance>, VenueError>;

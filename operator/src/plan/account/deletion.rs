@@ -18,7 +18,8 @@ use crate::plan::children::ChildId;
 use crate::settings::Settings;
 use crate::stores::ChildKind;
 
-/// How long the end of the pod is waited for after its grace period. A node that is lost may never confirm it.
+/// How long the end of the pod is waited for after its grace period, since a node that is lost may never confirm it; and
+/// that of the StatefulSet, which a finalizer of somebody else may keep for ever.
 const TIME_BOX: Duration = Duration::from_mins(5);
 /// When to look again while the pod ends.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -33,30 +34,35 @@ pub enum Stage {
     /// Its worker has ended; the rest is removed.
     Ended,
     /// Its worker was not seen to end in time, or somebody let it go; the rest is removed all the same.
-    Released(&'static str),
+    Released(String),
 }
 
 /// How far the deletion is; none while the account is not being deleted.
 pub fn stage(observed: &Observed, now: Timestamp) -> Option<Stage> {
     observed.account.metadata.deletion_timestamp.as_ref()?;
     if observed.account.annotations().get(names::LET_GO).is_some_and(|value| value == "true") {
-        return Some(Stage::Released("it was let go by annotation"));
+        return Some(Stage::Released("it was let go by annotation".to_owned()));
     }
     let key = Key::of(&observed.account);
     let named: Vec<_> = observed.objects.strategies_of(&key).map(ResourceExt::name_any).collect();
     if !named.is_empty() {
         return Some(Stage::InUse(named));
     }
-    if observed.pod.is_none() {
-        let worker = ChildId::new(ChildKind::StatefulSet, &key.namespace, names::stateful_set(&key.name));
-        let child = observed.children.get(&worker).filter(|child| is_ours(child, &key));
-        return Some(if child.is_some() { Stage::Ending } else { Stage::Ended });
-    }
     let late = |ends: Timestamp| now.duration_since(ends).unsigned_abs() >= TIME_BOX && now > ends;
-    Some(if observed.pod_ends.is_some_and(late) {
-        Stage::Released("its pod was not seen to end in time")
-    } else {
-        Stage::Ending
+    if let Some(pod) = &observed.pod {
+        return Some(if observed.pod_ends.is_some_and(late) {
+            Stage::Released(format!("its pod {} was not seen to end in time", pod.name))
+        } else {
+            Stage::Ending
+        });
+    }
+    let worker = ChildId::new(ChildKind::StatefulSet, &key.namespace, names::stateful_set(&key.name));
+    Some(match observed.children.get(&worker).filter(|child| is_ours(child, &key)) {
+        None => Stage::Ended,
+        Some(child) if child.deleted.is_some_and(late) => {
+            Stage::Released(format!("its {worker} was not seen to go away in time"))
+        }
+        Some(_) => Stage::Ending,
     })
 }
 
@@ -93,8 +99,12 @@ pub(super) fn plan(
         notices.extend(kept(observed, &key));
     }
     if let Stage::Released(why) = stage {
-        let note = format!("{why}; it is released, and its worker may still be running");
+        let running = if observed.pod.is_some() { ", and its worker may still be running" } else { "" };
+        let note = format!("{why}; it is released{running}");
         notices.push(Notice::warning(Reason::ReleasedUnsettled, "Release", note));
+    }
+    if !ending {
+        notices.extend(held(observed, &deletes));
     }
     Plan {
         finalizer: if ending { Finalizer::Leave } else { Finalizer::Remove },
@@ -113,13 +123,13 @@ pub(super) fn plan(
 }
 
 /// What goes: what is ours, in the reverse of the order it is made in. Never the ledger's claim. Role and RoleBinding in
-/// the operator's namespace go with the last account.
+/// the operator's namespace go with the last worker of theirs.
 fn doomed(observed: &Observed, settings: &Settings, account: &Key) -> Vec<Doomed> {
     let shared = names::halt_reader(&account.namespace);
     let mut ids = child_ids(account, settings);
     ids.reverse();
     ids.retain(|id| id.kind != ChildKind::PersistentVolumeClaim);
-    if !observed.accounts.is_empty() {
+    if observed.accounts.iter().any(|name| *name != account.name) {
         ids.retain(|id| id.key.name != shared || id.key.namespace == account.namespace);
     }
     let ours = |id: ChildId| {
@@ -127,6 +137,20 @@ fn doomed(observed: &Observed, settings: &Settings, account: &Key) -> Vec<Doomed
         Some(Doomed { id, uid: child.uid.clone() })
     };
     ids.into_iter().filter_map(ours).collect()
+}
+
+/// What will not go away although it is deleted, because of a finalizer of somebody else.
+fn held(observed: &Observed, deletes: &[Doomed]) -> Option<Notice> {
+    let held = deletes.iter().filter_map(|doomed| {
+        let finalizers = &observed.children.get(&doomed.id)?.finalizers;
+        (!finalizers.is_empty()).then(|| format!("{} by {}", doomed.id, finalizers.join(", ")))
+    });
+    let held: Vec<String> = held.collect();
+    let note = format!(
+        "finalizers of others keep what belonged to it: {}; an account of the same name is not served until they are gone",
+        held.join("; ")
+    );
+    (!held.is_empty()).then(|| Notice::warning(Reason::ReleasedUnsettled, "Release", note))
 }
 
 /// That the ledger stays, and how to remove it.

@@ -159,7 +159,8 @@ pub(super) fn child(id: &ChildId, ours: bool) -> Child {
         resource_version: "1".to_owned(),
         labels: if ours { labels.into() } else { std::collections::BTreeMap::new() },
         annotations: std::collections::BTreeMap::new(),
-        deleting: false,
+        deleted: None,
+        finalizers: Vec::new(),
         owned: false,
         applied_by_us: ours,
     }
@@ -168,11 +169,13 @@ pub(super) fn child(id: &ChildId, ours: bool) -> Child {
 /// A pod that was made from that plan and is ready.
 pub(super) fn pod(plan: &Plan) -> PodView {
     let set = plan.children.as_ref().unwrap().stateful_set.spec.clone().unwrap();
+    let mut annotations = set.template.metadata.unwrap().annotations.unwrap();
     PodView {
         namespace: "desk".to_owned(),
         name: "paper-0".to_owned(),
         uid: "uid of the pod".to_owned(),
-        restart_hash: set.template.metadata.unwrap().annotations.unwrap().remove(names::RESTART_HASH),
+        restart_hash: annotations.remove(names::RESTART_HASH),
+        wanted_image: annotations.remove(names::WORKER_IMAGE),
         node: Some("node-1".to_owned()),
         phase: "Running".to_owned(),
         ready: true,

@@ -22,7 +22,6 @@ fn condition<'a>(plan: &'a Plan, type_: &str) -> &'a Condition {
 fn deleting(mut observed: Observed) -> Observed {
     observed.account.metadata.deletion_timestamp = Some(Time(NOW));
     observed.objects.accounts = vec![observed.account.clone()];
-    observed.accounts.clear();
     observed
 }
 
@@ -201,6 +200,9 @@ fn a_pod_that_cannot_run_is_replaced_for_another_image_and_one_that_runs_is_not(
     (pod.ready, pod.waiting) = (false, Some(words));
     assert_eq!(upgraded(&seen).as_deref(), Some("uid of the pod"));
     assert_eq!(planned(&seen).replace_pod, None, "the same image again would not help");
+    seen.pod.as_mut().unwrap().image = Some("mirror.example/worker:1".to_owned());
+    assert_eq!(planned(&seen).replace_pod, None, "nor what a webhook makes of it, pass after pass");
+    assert_eq!(upgraded(&seen).as_deref(), Some("uid of the pod"));
 }
 
 #[test]
@@ -344,9 +346,19 @@ fn what_a_namespace_shares_stays_while_another_account_is_there() {
     let mut seen = deleting(alone(running(one())));
     seen.pod = None;
     seen.children.remove(&id(ChildKind::StatefulSet, "paper"));
-    seen.accounts = vec!["other".to_owned()];
+    seen.accounts = vec!["other".to_owned(), "paper".to_owned()];
     let plan = planned(&seen);
     assert!(doomed(&plan).iter().all(|id| !id.contains("tradewind-system")), "{:?}", plan.deletes);
+}
+
+#[test]
+fn a_worker_of_an_account_that_is_being_deleted_may_still_see_halts() {
+    let plan = planned(&deleting(running(one())));
+    let binding = plan.children.unwrap().halt_reader.unwrap().binding;
+    let subjects: Vec<String> = binding.subjects.into_iter().flatten().map(|subject| subject.name).collect();
+    assert_eq!(subjects, ["paper-worker"]);
+    let ending = planned(&deleting(alone(running(one()))));
+    assert_eq!(doomed(&ending), ["StatefulSet desk/paper"], "what it may do outlives its pod");
 }
 
 #[test]
@@ -374,6 +386,55 @@ fn a_pod_that_is_not_seen_to_end_is_given_up_after_the_time_box_and_the_account_
     assert!(late.notices.iter().any(|notice| notice.warning && notice.reason == Reason::ReleasedUnsettled));
     assert!(doomed(&late).contains(&"StatefulSet desk/paper".to_owned()));
     assert!(!doomed(&late).iter().any(|id| id.starts_with("PersistentVolumeClaim")));
+}
+
+#[test]
+fn a_stateful_set_that_a_finalizer_keeps_is_given_up_after_the_time_box_and_named() {
+    let mut seen = deleting(alone(running(one())));
+    seen.pod = None;
+    let set = seen.children.get_mut(&id(ChildKind::StatefulSet, "paper")).unwrap();
+    (set.deleted, set.finalizers) = (Some(NOW), vec!["backup.example/hold".to_owned()]);
+    let at = |seconds: i64| {
+        let now = Timestamp::from_second(NOW.as_second() + seconds).unwrap();
+        plan(&seen, &settings(&[]), now)
+    };
+    assert_eq!(at(299).finalizer, Finalizer::Leave);
+    let late = at(300);
+    assert_eq!(late.finalizer, Finalizer::Remove);
+    let warned = |text: &str| {
+        let warning = |notice: &&Notice| notice.warning && notice.reason == Reason::ReleasedUnsettled;
+        late.notices.iter().filter(warning).any(|notice| notice.note.contains(text))
+    };
+    assert!(warned("its StatefulSet desk/paper was not seen to go away in time; it is released"), "{late:?}");
+    assert!(warned("StatefulSet desk/paper by backup.example/hold"), "{late:?}");
+}
+
+#[test]
+fn an_account_whose_stateful_set_will_not_go_says_what_keeps_it() {
+    let mut seen = running(one());
+    let set = seen.children.get_mut(&id(ChildKind::StatefulSet, "paper")).unwrap();
+    (set.deleted, set.finalizers) = (Some(NOW), vec!["backup.example/hold".to_owned()]);
+    assert_eq!(planned(&seen).verdict.reason, Reason::Running, "a worker that is there goes on");
+    seen.pod = None;
+    let plan = planned(&seen);
+    assert_eq!((plan.verdict.reason, plan.verdict.ready), (Reason::WorkerPending, Status::False));
+    let kept = "StatefulSet desk/paper by backup.example/hold";
+    assert!(plan.verdict.message.contains(kept), "{}", plan.verdict.message);
+}
+
+#[test]
+fn whatever_a_finalizer_keeps_is_named_when_the_account_goes() {
+    let mut seen = deleting(alone(running(one())));
+    seen.pod = None;
+    seen.children.remove(&id(ChildKind::StatefulSet, "paper"));
+    let service = seen.children.get_mut(&id(ChildKind::Service, "paper-worker")).unwrap();
+    service.finalizers = vec!["mesh.example/hold".to_owned()];
+    let last = planned(&seen);
+    assert_eq!(last.finalizer, Finalizer::Remove);
+    let told = |notice: &Notice| {
+        notice.warning && notice.note.contains("Service desk/paper-worker by mesh.example/hold")
+    };
+    assert!(last.notices.iter().any(told), "{:?}", last.notices);
 }
 
 #[test]

@@ -165,11 +165,6 @@ pub fn children(source: &Source<'_>) -> Children {
     }
 }
 
-/// The binding that lets the accounts listed read halts in the operator's namespace, none when nobody does any more.
-pub fn halt_reader(namespace: &str, operator_namespace: &str, accounts: &[String]) -> Option<HaltReader> {
-    access::halt_reader(namespace, operator_namespace, accounts).filter(|_| !accounts.is_empty())
-}
-
 /// Name, namespace and labels of a child, and nothing else.
 fn metadata(source: &Source<'_>, name: String) -> ObjectMeta {
     ObjectMeta {

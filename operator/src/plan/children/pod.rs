@@ -46,6 +46,7 @@ pub(super) fn stateful_set(source: &Source<'_>) -> StatefulSet {
                     annotations: Some(
                         [
                             (names::RESTART_HASH.to_owned(), restart_hash(source)),
+                            (names::WORKER_IMAGE.to_owned(), source.settings.worker.image.clone()),
                             ("kubectl.kubernetes.io/default-container".to_owned(), CONTAINER.to_owned()),
                         ]
                         .into(),

@@ -58,11 +58,15 @@ pub(super) fn settle(
     if settled {
         return Settle::Release(Reason::Settled, format!("{policy} is carried out"));
     }
-    if (!applied && !granted) || (!worker.pod && !worker.ledger) {
+    let nothing_left = !worker.pod && !worker.ledger;
+    if !applied && (!granted || nothing_left) {
         return Settle::Release(Reason::Settled, "no worker has ever run it".to_owned());
     }
     if is_let_go(strategy) {
         return unsettled(&format!("the annotation {} says so", names::LET_GO));
+    }
+    if nothing_left {
+        return unsettled("its worker and the ledger are gone");
     }
     if !worker.pod && !worker.stateful_set && !worker.account_stays {
         return unsettled("the worker of its account is gone");
@@ -163,7 +167,8 @@ mod tests {
         let cases = [
             ("never granted, never run", &never, false, WORKS, Some(Reason::Settled)),
             ("granted, not yet reported", &never, true, WORKS, None),
-            ("no pod and no ledger", &ran, true, nothing, Some(Reason::Settled)),
+            ("granted, no pod and no ledger", &never, true, nothing, Some(Reason::Settled)),
+            ("it ran, and pod and ledger are gone", &ran, true, nothing, Some(Reason::ReleasedUnsettled)),
             ("the account is gone, its ledger is not", &ran, true, gone, Some(Reason::ReleasedUnsettled)),
             ("the pod is being replaced", &ran, true, restarts, None),
         ];

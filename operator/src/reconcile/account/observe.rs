@@ -49,7 +49,7 @@ pub(super) async fn observe(ctx: &Context, key: &Key, account: &ExchangeAccount)
             Some(child) => self::claim(ctx, &claim, child).await?,
             None => None,
         },
-        accounts: accounts(ctx, &key.namespace),
+        accounts: ctx.stores.accounts_with_worker(&key.namespace),
         children,
         pod,
     })
@@ -138,10 +138,4 @@ async fn lease(ctx: &Context, key: &Key) -> Result<Option<String>, Error> {
         by_worker || lease.labels().get(names::ACCOUNT_LABEL) == Some(&key.name)
     });
     Ok(ours.and_then(|lease| lease.metadata.uid))
-}
-
-/// The accounts of a namespace that are not being deleted, by name.
-fn accounts(ctx: &Context, namespace: &str) -> Vec<String> {
-    let stays = |account: &ExchangeAccount| account.metadata.deletion_timestamp.is_none();
-    ctx.stores.accounts.in_namespace(namespace, stays).iter().map(|account| account.name_any()).collect()
 }

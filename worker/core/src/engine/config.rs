@@ -25,11 +25,18 @@ impl State {
     pub(super) fn on_config_change(&mut self, config: &Config, effects: &mut Effects) {
         self.account = config.account.clone();
         self.account_mark.ask_breakers_again();
+        // A configuration from before a succession names the predecessor: it says nothing of the successor.
+        let wanted: Vec<_> = config.strategies.iter().map(|wanted| self.heir_of(wanted.uid)).collect();
         for strategy in &mut self.strategies {
-            strategy.present = config.strategies.iter().any(|wanted| wanted.uid == strategy.config.uid);
+            strategy.present = wanted.contains(&strategy.config.uid);
         }
+        self.heirs.clear();
         for wanted in &config.strategies {
-            self.take_over(wanted, effects);
+            if self.must_wait(wanted) {
+                self.heirs.push(wanted.clone());
+            } else if !self.is_succeeded(wanted.uid) {
+                self.take_over(wanted, effects);
+            }
         }
         for index in 0..self.strategies.len() {
             self.apply_lifecycle(index, effects);
@@ -41,11 +48,9 @@ impl State {
         self.rebase_resumed(effects);
     }
 
-    /// Adds or updates strategies without moving money; for recovery, where the rows tell of the money.
-    pub(super) fn adopt(&mut self, config: &Config, effects: &mut Effects) {
-        for wanted in &config.strategies {
-            self.upsert(wanted, effects);
-        }
+    /// Adds or updates a strategy without moving money; for recovery, where the rows tell of the money.
+    pub(super) fn adopt(&mut self, wanted: &ResolvedStrategy) {
+        self.upsert(wanted, &mut Vec::new());
     }
 
     /// A strategy that still holds something but is configured no more: its stops guard it, it makes no entries, and its
@@ -61,7 +66,8 @@ impl State {
         }
     }
 
-    fn take_over(&mut self, wanted: &ResolvedStrategy, effects: &mut Effects) {
+    /// Has it run as configured; a difference in capital is moved.
+    pub(super) fn take_over(&mut self, wanted: &ResolvedStrategy, effects: &mut Effects) {
         let Some(index) = self.upsert(wanted, effects) else { return };
         let Some(strategy) = self.strategies.get(index) else { return };
         let Ok(difference) = wanted.capital.checked_sub(strategy.allocated) else { return };
@@ -187,7 +193,7 @@ impl State {
     }
 
     /// Entries of a strategy that may no longer enter are cancelled.
-    fn apply_lifecycle(&mut self, index: usize, effects: &mut Effects) {
+    pub(super) fn apply_lifecycle(&mut self, index: usize, effects: &mut Effects) {
         let Some(strategy) = self.strategies.get(index).filter(|s| s.present) else { return };
         let may_stay = |state| matches!(state, DesiredState::Trading | DesiredState::ReferenceMissing);
         let may_enter = may_stay(strategy.config.desired_state);

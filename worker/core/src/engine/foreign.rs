@@ -11,7 +11,7 @@ use super::state::State;
 impl State {
     /// What holds at the venue, and when the ledger was opened for this worker: nothing is sent before what its
     /// predecessor may have signed is over. `lease` is how long the predecessor may have believed in its Lease.
-    pub fn succeed(&mut self, terms: VenueTerms, opened_at: Timestamp, lease: Millis) {
+    pub fn set_terms(&mut self, terms: VenueTerms, opened_at: Timestamp, lease: Millis) {
         self.terms = terms;
         self.first_send = terms.first_send(opened_at, lease);
     }
@@ -30,7 +30,9 @@ impl State {
     /// this ledger proves that the ledger has lost a commit: nothing is entered until a person has looked, and no later
     /// intent may get the lost one's number.
     pub(super) fn on_foreign(&mut self, id: ClientOrderId, effects: &mut Effects) {
-        let strategies: Vec<_> = self.strategies.iter().map(|s| s.config.uid).collect();
+        // Ids are made of who decided, and stay so when another takes over.
+        let before = self.successions.iter().map(|done| done.from);
+        let strategies: Vec<_> = self.strategies.iter().map(|s| s.config.uid).chain(before).collect();
         let origin = Origin::of(id, self.identity.incarnation, &strategies, self.next_intent);
         effects.push(Effect::Report(Report::Foreign { client_order_id: id, origin }));
         if let Origin::Lost(intent) = origin {

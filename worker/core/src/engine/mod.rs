@@ -13,6 +13,7 @@ mod orders;
 mod probe;
 mod recover;
 mod state;
+mod succession;
 mod transfer;
 mod view;
 mod window;
@@ -21,6 +22,7 @@ pub use config::InstrumentSpec;
 pub use probe::Probe;
 pub use recover::RecoverError;
 pub use state::State;
+pub use succession::HeirView;
 pub use view::{AccountView, OrderView, PositionView, StrategyView};
 
 use crate::event::{Effects, Event, EventKind, Report};
@@ -52,6 +54,7 @@ impl State {
             EventKind::ConfigChange(config) => self.on_config_change(config, effects),
             EventKind::Transfer(transfer) => self.on_transfer(transfer, effects),
         }
+        self.hand_over_to_heirs(effects);
     }
 }
 
@@ -61,6 +64,7 @@ impl State {
     pub fn step_bar(&mut self, now: Timestamp, instrument: InstrumentId, bar: &Bar, effects: &mut Effects) {
         self.now = self.now.max(now);
         self.on_bar(instrument, bar, effects);
+        self.hand_over_to_heirs(effects);
     }
 }
 

@@ -4,8 +4,8 @@
 use crate::event::{Effect, Effects, Record, Report};
 use crate::money::Quantity;
 use crate::order::{
-    Attempt, ClientOrderId, Intent, IntentId, OrderKind, OrderState, OrderUpdate, Purpose, Side, Signing,
-    Transition,
+    Attempt, ClientOrderId, Intent, IntentId, OrderKind, OrderRef, OrderState, OrderUpdate, Purpose, Side,
+    Signing, Transition,
 };
 use crate::protocol::{Life, OrderInput, Stage, Step, transition};
 use crate::risk::{Checked, Draft, approve_exit};
@@ -194,7 +194,7 @@ impl State {
 
     fn cancel_if_wanted(&mut self, id: IntentId, effects: &mut Effects) {
         if let Some(order) = self.orders.by_intent(id).filter(|o| o.cancelling) {
-            effects.push(Effect::Cancel(order.intent.client_order_id));
+            effects.push(Effect::Cancel(OrderRef::from(&order.intent)));
         }
     }
 
@@ -275,7 +275,7 @@ impl State {
             // An order that has not left us lapses when it becomes durable, or with the next `Timer` if it is and waits;
             // one on its way is cancelled when it arrives.
             if matches!(order.state(), OrderState::Accepted | OrderState::PartiallyFilled) {
-                effects.push(Effect::Cancel(order.intent.client_order_id));
+                effects.push(Effect::Cancel(OrderRef::from(&order.intent)));
             }
         }
     }

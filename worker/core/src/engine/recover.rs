@@ -1,18 +1,19 @@
 //! Recovery: the state as it was at the last commit, folded from the ledger's rows by the code that made it.
 
 use crate::config::{Config, ResolvedStrategy};
-use crate::money::{Cash, MoneyError, Quantity};
+use crate::money::{MoneyError, Quantity};
 use crate::name::Symbol;
-use crate::order::{IntentId, TradeId};
+use crate::order::{Intent, IntentId, TradeId};
 use crate::portfolio::Mark;
 use crate::protocol::{Life, VenueTerms};
 use crate::recovery::{
-    BookedFill, Checkpoint, Guard, History, InstrumentMark, LedgerIdentity, OpenOrder, Watermark,
+    BookedFill, Checkpoint, FillCursor, Guard, History, InstrumentMark, LedgerIdentity, OpenOrder, Watermark,
 };
 use crate::time::Timestamp;
 
 use super::config::InstrumentSpec;
 use super::state::{Exit, GuardPart, Order, State, Strategy};
+use super::succession::is_predecessor;
 
 /// Why a ledger cannot be gone on with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +65,12 @@ impl State {
         let mut state = Self::new(config.account.clone(), instruments, identity);
         state.terms = terms;
         state.next_intent = history.next_intent.max(1);
-        state.adopt(config, &mut Vec::new());
+        state.successions.clone_from(&history.successions);
+        for wanted in &config.strategies {
+            if !state.is_succeeded(wanted.uid) && !waits(wanted, config, history) {
+                state.adopt(wanted);
+            }
+        }
         for gone in history.checkpoint.iter().flat_map(|c| &c.holding) {
             state.adopt_gone(gone);
         }
@@ -78,6 +84,7 @@ impl State {
             state.recover_order(open, &history.fills)?;
         }
         state.halts.clone_from(&history.halts);
+        state.extend_halts_to_heirs();
         if let Some(checkpoint) = &history.checkpoint {
             state.restore(checkpoint);
         }
@@ -104,7 +111,7 @@ impl State {
         let trades: Vec<TradeId> = own().map(|b| b.fill.trade_id.clone()).collect();
         let signature = open.signature.unwrap_or_else(|| self.terms.sign(open.intent.decided_at));
         self.orders.open.push(Order {
-            intent: open.intent.clone(),
+            intent: Intent { strategy: self.heir_of(open.intent.strategy), ..open.intent.clone() },
             strategy,
             slot,
             life: Life::recovered(open.state, open.attempt, signature, &self.terms),
@@ -195,18 +202,15 @@ impl State {
             instruments: instruments.collect(),
             strategies: strategies.collect(),
             account: watermark_of(&self.account_mark),
-            fill_cursor: 0,
+            fill_cursor: FillCursor::default(),
             published: Vec::new(),
             holding: self.holding(),
         }
     }
 
     fn holding(&self) -> Vec<ResolvedStrategy> {
-        let holds = |(index, strategy): &(usize, &Strategy)| {
-            let ordered = self.orders.open.iter().any(|o| o.strategy == *index);
-            ordered || strategy.slots.iter().any(|slot| slot.position.base != Cash::ZERO)
-        };
-        self.strategies.iter().enumerate().filter(holds).map(|(_, s)| s.config.clone()).collect()
+        let all = self.strategies.iter().enumerate();
+        all.filter(|(index, _)| self.left_something(*index)).map(|(_, s)| s.config.clone()).collect()
     }
 
     fn guards_of(&self, strategy: &Strategy) -> Vec<Guard> {
@@ -230,6 +234,16 @@ impl State {
         });
         exits.collect()
     }
+}
+
+/// Whether a strategy the ledger does not know yet has a predecessor in it: what becomes of it is decided when the
+/// configuration is taken over.
+fn waits(wanted: &ResolvedStrategy, config: &Config, history: &History) -> bool {
+    let Some(checkpoint) = &history.checkpoint else { return false };
+    let known = |uid| checkpoint.strategies.iter().any(|mark| mark.strategy == Some(uid));
+    let configured = config.strategies.iter().filter(|other| known(other.uid));
+    !known(wanted.uid)
+        && checkpoint.holding.iter().chain(configured).any(|other| is_predecessor(other, wanted))
 }
 
 fn mark_of(watermark: &Watermark) -> Mark {

@@ -3,6 +3,7 @@
 use crate::books::{AssetId, Books};
 use crate::config::{FeeAsset, FeeConfig, InstrumentState, ResolvedAccount, ResolvedStrategy, VenueConfig};
 use crate::decision::StrategyId;
+use crate::event::Succession;
 use crate::halt::{EntryBlock, Halt};
 use crate::instrument::{InstrumentId, InstrumentRules};
 use crate::money::{BasisPoints, Cash, Price, Quantity};
@@ -31,6 +32,10 @@ pub struct State {
     pub(super) account: ResolvedAccount,
     pub(super) instruments: Vec<Instrument>,
     pub(super) strategies: Vec<Strategy>,
+    /// Who took over from whom, in order.
+    pub(super) successions: Vec<Succession>,
+    /// Strategies that wait for what their predecessor leaves.
+    pub(super) heirs: Vec<ResolvedStrategy>,
     pub(super) orders: Orders,
     pub(super) books: Books,
     pub(super) quote: AssetId,
@@ -207,6 +212,8 @@ impl State {
             account,
             instruments: instruments.collect(),
             strategies: Vec::new(),
+            successions: Vec::new(),
+            heirs: Vec::new(),
             orders: Orders::default(),
             books,
             quote,
@@ -256,7 +263,9 @@ impl State {
         u16::try_from(index).ok().map(InstrumentId)
     }
 
+    /// The strategy of that uid, or who took over from it.
     pub(super) fn strategy_of(&self, uid: Uid) -> Option<usize> {
+        let uid = self.heir_of(uid);
         self.strategies.iter().position(|s| s.config.uid == uid)
     }
 

@@ -257,7 +257,10 @@ pub fn requests(effects: &Effects) -> Vec<OrderRequest> {
 }
 
 pub fn cancels(effects: &Effects) -> Vec<ClientOrderId> {
-    effects.iter().filter_map(|e| if let Effect::Cancel(id) = e { Some(*id) } else { None }).collect()
+    effects
+        .iter()
+        .filter_map(|e| if let Effect::Cancel(id) = e { Some(id.client_order_id) } else { None })
+        .collect()
 }
 
 pub fn decisions(effects: &Effects) -> Vec<Decision> {

@@ -50,8 +50,10 @@ impl SqliteLedger {
             None => load(&mut self.db).await?,
         };
         let path = &self.db.path;
-        let moves_money =
-            batch.records.iter().any(|r| matches!(r, Record::Fill { .. } | Record::Transfer(_)));
+        let moves_money = batch
+            .records
+            .iter()
+            .any(|r| matches!(r, Record::Fill { .. } | Record::Transfer(_) | Record::Succession(_)));
         let mut tx = match self.db.conn.begin_with("BEGIN IMMEDIATE").await {
             Ok(tx) => tx,
             Err(error) => {
@@ -86,12 +88,14 @@ impl SqliteLedger {
     }
 }
 
-async fn load(db: &mut SqliteReader) -> Result<Cache, LedgerError> {
+/// What the next commit needs to know of the ones before.
+pub(super) async fn load(db: &mut SqliteReader) -> Result<Cache, LedgerError> {
     let head = db.head().await?;
     let mut balances = Balances::default();
     for row in read::balances(&mut db.conn, &db.path).await? {
         balances.load(row);
     }
+    balances.know(read::successions(&mut db.conn, &db.path).await?);
     Ok(Cache { head, balances })
 }
 
@@ -169,6 +173,12 @@ impl Writer<'_> {
                     balances.transfer(transfer)?;
                 }
                 self.append(&rows::TRANSFERS, rows::transfer(transfer)).await?;
+            }
+            Record::Succession(done) => {
+                if let Some(balances) = &mut self.balances {
+                    balances.succeed(done)?;
+                }
+                self.append(&rows::SUCCESSIONS, rows::succession(done)).await?;
             }
             Record::Rebase { strategy, reference, at } => {
                 self.append(&rows::REBASES, rows::rebase(*strategy, *reference, *at)).await?;

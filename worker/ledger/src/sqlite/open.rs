@@ -11,13 +11,13 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr, SqliteConnecti
 use tradewind_core::order::Epoch;
 use tradewind_core::recovery::LedgerIdentity;
 
-use super::{Cache, SqliteLedger, SqliteOptions, SqliteReader, commit, fault, lock, read, verify};
+use super::{SqliteLedger, SqliteOptions, SqliteReader, commit, fault, lock, read, verify};
 use crate::chain::genesis;
 use crate::error::LedgerError;
 use crate::rows::whole;
 
 /// The newest schema known here.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 /// Readers never block a writer in WAL mode; only a foreign program can, and not for long.
 const BUSY: Duration = Duration::from_secs(2);
 
@@ -27,7 +27,8 @@ fn migrator() -> Migrator {
     };
     Migrator::with_migrations(vec![
         step(1, "ledger", include_str!("../../migrations/sqlite/0001_ledger.sql")),
-        step(SCHEMA, "signings", include_str!("../../migrations/sqlite/0002_signings.sql")),
+        step(2, "signings", include_str!("../../migrations/sqlite/0002_signings.sql")),
+        step(SCHEMA, "successions", include_str!("../../migrations/sqlite/0003_successions.sql")),
     ])
 }
 
@@ -62,13 +63,8 @@ pub(super) async fn writer(
     migrator().run(&mut conn).await.map_err(|e| fault::migration(path, e))?;
     found(&mut conn, path, options).await?;
     let identity = adopt(&mut conn, path, options, owner).await?;
-    let head = read::writer_row(&mut conn, path).await?.head;
-    let mut balances = crate::balances::Balances::default();
-    for row in read::balances(&mut conn, path).await? {
-        balances.load(row);
-    }
-    let db = SqliteReader { conn, path: path.to_path_buf() };
-    let cache = Some(Cache { head, balances });
+    let mut db = SqliteReader { conn, path: path.to_path_buf() };
+    let cache = Some(commit::load(&mut db).await?);
     Ok(SqliteLedger { db, identity, cache, sql: commit::BulkSql::default(), _lock: lock })
 }
 

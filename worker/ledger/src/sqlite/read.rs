@@ -6,7 +6,7 @@ use blake3::Hash;
 use smol_str::SmolStr;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection, Row, SqliteConnection};
-use tradewind_core::event::Transfer;
+use tradewind_core::event::{Succession, Transfer};
 use tradewind_core::halt::{Halt, HaltOrigin, HaltScope};
 use tradewind_core::money::{Cash, Percent, Price, Quantity};
 use tradewind_core::name::Uid;
@@ -174,6 +174,7 @@ pub(super) async fn history(conn: &mut SqliteConnection, path: &Path) -> Result<
         open_orders: open_orders(&mut tx, path).await?,
         fills: fills(&mut tx, path).await?,
         transfers: transfers(&mut tx, path).await?,
+        successions: successions(&mut tx, path).await?,
         halts: halts(&mut tx, path).await?,
         checkpoint: checkpoint(&mut tx, path).await?,
     };
@@ -298,6 +299,21 @@ pub(super) async fn transfers(
     rows.iter().map(transfer).collect()
 }
 
+/// Who took over from whom, in order.
+pub(super) async fn successions(
+    conn: &mut SqliteConnection,
+    path: &Path,
+) -> Result<Vec<Succession>, LedgerError> {
+    let sql = "SELECT seq, prev_hash, hash, predecessor, successor, at FROM successions ORDER BY seq";
+    let rows = sqlx::query(sql).fetch_all(conn).await.map_err(|e| fault::sql(path, e))?;
+    let succession = |row| {
+        let cells = Cells::new(row, path, "successions");
+        verify::intact(&cells, &rows::SUCCESSIONS)?;
+        Ok(Succession { from: cells.parsed(3, uid)?, to: cells.parsed(4, uid)?, at: cells.time(5)? })
+    };
+    rows.iter().map(succession).collect()
+}
+
 pub(super) async fn halts(conn: &mut SqliteConnection, path: &Path) -> Result<Vec<Halt>, LedgerError> {
     let sql = "SELECT h.seq, h.prev_hash, h.hash, h.what, h.name, h.scope, h.instruments, h.action, h.origin, h.reason, \
         h.actor, h.at FROM halts h JOIN (SELECT name, MAX(seq) AS seq FROM halts GROUP BY name) newest \
@@ -347,8 +363,9 @@ pub(super) async fn balances(
     conn: &mut SqliteConnection,
     path: &Path,
 ) -> Result<Vec<BalanceRow>, LedgerError> {
-    // The first column stands in for a number: balances have none.
-    let sql = "SELECT 0, strategy, asset, amount FROM balances ORDER BY strategy, asset";
+    // The first column stands in for a number: balances have none. What a predecessor had is its successor's.
+    let sql = "SELECT 0, strategy, asset, amount FROM balances \
+        WHERE strategy NOT IN (SELECT predecessor FROM successions) ORDER BY strategy, asset";
     let rows = sqlx::query(sql).fetch_all(conn).await.map_err(|e| fault::sql(path, e))?;
     let balance = |row| {
         let cells = Cells::new(row, path, "balances");

@@ -71,7 +71,7 @@ pub(super) fn intact(cells: &Cells<'_>, table: &Table) -> Result<(), LedgerError
 pub(super) async fn complete(conn: &mut SqliteConnection, path: &Path) -> Result<(), LedgerError> {
     let sql = "SELECT (SELECT COUNT(*) FROM intents) + (SELECT COUNT(*) FROM transitions) + \
         (SELECT COUNT(*) FROM fills) + (SELECT COUNT(*) FROM halts) + (SELECT COUNT(*) FROM transfers) + \
-        (SELECT COUNT(*) FROM rebases) + (SELECT COUNT(*) FROM signings)";
+        (SELECT COUNT(*) FROM rebases) + (SELECT COUNT(*) FROM signings) + (SELECT COUNT(*) FROM successions)";
     let rows: i64 = sqlx::query_scalar(sql).fetch_one(&mut *conn).await.map_err(|e| fault::sql(path, e))?;
     let writer = read::writer_row(conn, path).await?;
     let last = whole("row number", writer.head.seq)?;
@@ -189,9 +189,10 @@ async fn projections(conn: &mut SqliteConnection, path: &Path, first: i64) -> Re
 const POSTINGS: &str = "SELECT f.seq, i.strategy, f.symbol, f.side, f.price, f.quantity, f.fee, f.fee_asset FROM fills f \
     JOIN intents i ON i.id = f.intent WHERE f.seq > ? ORDER BY f.seq LIMIT ?";
 
-/// Checks that the balances are the fold of transfers and fills.
+/// Checks that the balances are the fold of transfers and fills, each for who has it now.
 async fn balances(conn: &mut SqliteConnection, path: &Path) -> Result<(), LedgerError> {
     let mut folded = Balances::default();
+    folded.know(read::successions(conn, path).await?);
     for transfer in read::transfers(conn, path).await? {
         folded.transfer(&transfer)?;
     }

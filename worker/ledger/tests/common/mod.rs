@@ -5,7 +5,7 @@ pub(crate) mod suite;
 
 use std::path::Path;
 
-use tradewind_core::event::{HaltChange, Record, Transfer};
+use tradewind_core::event::{HaltChange, Record, Succession, Transfer};
 use tradewind_core::halt::{Halt, HaltAction, HaltOrigin, HaltScope};
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::money::{Cash, Percent, Price, Quantity};
@@ -127,6 +127,11 @@ pub(crate) fn transfer(amount: &str, strategy: Option<Uid>) -> Transfer {
         strategy,
         at: Timestamp(10),
     }
+}
+
+/// The strategy was made anew under its name.
+pub(crate) fn succession() -> Succession {
+    Succession { from: strategy(), to: Uid(Uuid::from_u128(0xa2)), at: Timestamp(11) }
 }
 
 pub(crate) fn halt(name: &str) -> Halt {

@@ -32,6 +32,7 @@ macro_rules! suite {
             rows_of_another_epoch_are_refused, decisions_are_found_newest_first, trades_read_as_people_write_them,
             equity_is_kept_per_strategy_and_for_the_account, pruning_spares_what_money_rests_on,
             a_halt_is_in_force_until_it_is_cleared, balances_follow_transfers_and_fills,
+            what_a_predecessor_has_and_gets_is_its_successors,
             an_instrument_without_rules_is_refused, a_ledger_contains_every_end_it_had_and_no_other,
         );
     };
@@ -77,6 +78,7 @@ pub(crate) async fn what_was_committed_comes_back<L: Ledger>(mut ledger: L) {
         ],
         fills: vec![of("t-1", 4), of("t-2", 5)],
         transfers: vec![transfer("10000", None)],
+        successions: Vec::new(),
         halts: vec![halt("strategy.trend.drawdown")],
         checkpoint: Some(checkpoint.clone()),
     };
@@ -345,6 +347,41 @@ pub(crate) async fn balances_follow_transfers_and_fills<L: Ledger>(mut ledger: L
         row(Some(strategy()), "BTC", "0.1499"),
         row(Some(strategy()), "USD", "389.968"),
     ];
+    assert_eq!(ledger.balances().await.unwrap(), expected);
+}
+
+pub(crate) async fn what_a_predecessor_has_and_gets_is_its_successors<L: Ledger>(mut ledger: L) {
+    let done = succession();
+    let records = [
+        Record::Transfer(transfer("1000", None)),
+        Record::Transfer(transfer("400", Some(done.from))),
+        Record::Intent(intent(1, 1)),
+        signing(1, 1, 1),
+        booked("t-1", 1),
+        Record::Succession(done),
+        booked("t-2", 1),
+    ];
+    for record in records {
+        // Each in a commit of its own: nothing but the ledger remembers what was before.
+        commit(&mut ledger, &[record]).await.unwrap();
+    }
+    let row = |strategy, asset: &str, amount| BalanceRow {
+        strategy,
+        asset: asset.parse().unwrap(),
+        amount: Cash::parse(amount).unwrap(),
+    };
+    // Twice 0.2 BTC at 100.10 with a fee of 0.012: 400 - 40.04 - 0.024.
+    let expected =
+        [row(None, "USD", "600"), row(Some(done.to), "BTC", "0.4"), row(Some(done.to), "USD", "359.936")];
+    assert_eq!(ledger.balances().await.unwrap(), expected);
+    let history = ledger.history().await.unwrap();
+    assert_eq!(history.successions, [done]);
+    // Signed at 2 s for 5 s: whoever has the order now must know until when the venue takes it.
+    let signature = Signature { signed_at: Timestamp(2_000), valid_until: Timestamp(7_000) };
+    assert_eq!(history.open_orders[0].signature, Some(signature));
+    let bad = [Record::Succession(Succession { from: done.to, ..done }), booked("t-1", 2)];
+    assert!(commit(&mut ledger, &bad).await.is_err());
+    assert_eq!(ledger.history().await.unwrap().successions, [done], "a refused batch leaves none");
     assert_eq!(ledger.balances().await.unwrap(), expected);
 }
 

@@ -288,3 +288,40 @@ fn a_long_text_is_cut_to_what_the_api_takes_between_characters() {
     assert_eq!(cut.len(), 1_000);
     assert!(cut.chars().all(|c| c == 'é'));
 }
+
+#[tokio::test]
+async fn only_notes_that_say_the_same_are_counted_as_one() {
+    let (asked, mut requests) = mpsc::unbounded_channel();
+    let answer = async move |method: axum::http::Method, body: String| {
+        let event: serde_json::Value = serde_json::from_str(&body).unwrap();
+        asked.send(format!("{method} {}", event["note"].as_str().unwrap())).unwrap();
+        body
+    };
+    let client = Client::new(axum::Router::new().fallback(answer), "desk");
+    let (events, published) = Events::start(client, "paper-0");
+    for text in ["BUY 1", "BUY 2", "BUY 1"] {
+        events.send(Note {
+            type_: EventType::Normal,
+            reason: Reason::OrderFilled,
+            action: "Enter",
+            text: text.to_owned(),
+            regarding: ObjectReference { name: Some("trend".to_owned()), ..ObjectReference::default() },
+            related: None,
+        });
+    }
+    drop(events);
+    published.await.unwrap();
+    let asked: Vec<String> = std::iter::from_fn(|| requests.try_recv().ok()).collect();
+    assert_eq!(asked, ["POST BUY 1", "POST BUY 2", "PATCH BUY 1"]);
+}
+
+#[tokio::test]
+async fn texts_are_remembered_up_to_a_bound() {
+    let client = Client::new(axum::Router::new(), "desk");
+    let reporter = Reporter { controller: WORKER_MANAGER.to_owned(), instance: None };
+    let mut recorders = Recorders { client, reporter, by_text: HashMap::new() };
+    for number in 0..2 * MOST_TEXTS {
+        recorders.of(&number.to_string());
+    }
+    assert!(recorders.by_text.len() <= MOST_TEXTS);
+}

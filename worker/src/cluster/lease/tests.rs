@@ -51,6 +51,15 @@ impl InMemory {
         self.0.lock().unwrap().lease.as_ref()?.metadata.annotations.as_ref()?.get(key).cloned()
     }
 
+    /// The times on the Lease, as somebody whose clock is so many seconds off would have written them.
+    fn shift_times(&self, seconds: i64) {
+        let mut server = self.0.lock().unwrap();
+        let spec = server.lease.as_mut().unwrap().spec.as_mut().unwrap();
+        for time in [&mut spec.renew_time, &mut spec.acquire_time].into_iter().flatten() {
+            time.0 += jiff::SignedDuration::from_secs(seconds);
+        }
+    }
+
     fn writes(&self) -> u64 {
         self.0.lock().unwrap().writes
     }
@@ -284,4 +293,23 @@ async fn a_lease_that_is_deleted_is_made_again() {
     pass(6.0).await;
     assert_eq!(store.holder(), "a");
     assert!(worker.allows_entries());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_clock_neither_shortens_nor_lengthens_a_lease() {
+    const DAY: i64 = 86_400;
+    for seconds in [-3_650 * DAY, -DAY, -15, 0, 15, DAY, 3_650 * DAY] {
+        let store = InMemory::new();
+        let mut first = Worker::start(&store, "a", 1, true);
+        first.held().await;
+        // It is killed; its clock had been that far off.
+        drop(first.handle);
+        store.shift_times(seconds);
+        let seen = Instant::now();
+        let mut second = Worker::start(&store, "b", 2, true);
+        second.held().await;
+        let waited = seen.elapsed();
+        let once_more = DURATION + RETRY_AFTER;
+        assert!(waited >= DURATION && waited <= once_more, "{seconds} s off: {waited:?}");
+    }
 }

@@ -74,7 +74,10 @@ pub(super) fn of_strategy(
     let own = |order: &&OrderView| order.intent.strategy == input.uid;
     let mut conditions = vec![
         fresh,
-        reconciled(report, report.snapshot.open_orders.iter().filter(own)),
+        match report.worker.waiting.get(&input.uid) {
+            Some(what) => is(condition::POSITIONS_RECONCILED, false, Reason::PredecessorUnsettled, what),
+            None => reconciled(report, report.snapshot.open_orders.iter().filter(own)),
+        },
         protected(view.as_slice()),
         supervised(report),
         quarantined,

@@ -12,7 +12,7 @@ use tradewind_core::money::{Cash, Percent, Quantity};
 use tradewind_core::name::Uid;
 use tradewind_core::order::OrderKind;
 use tradewind_core::time::{Millis, Timestamp};
-use tradewind_ledger::{LedgerError, LedgerReader};
+use tradewind_ledger::{EquityRow, LedgerError, LedgerReader};
 
 /// The span the gain is told of.
 const DAY: Millis = Millis(86_400_000);
@@ -52,10 +52,16 @@ impl Figures {
         let mut figures = Self::default();
         let since = Timestamp(state.now().0.saturating_sub(2 * DAY.0));
         for (id, uid) in everyone(state) {
-            let trail = figures.trail(uid);
-            for row in ledger.equity(uid, since).await? {
-                trail.0.push_back(Point { at: row.at, equity: row.equity, invested: state.invested_of(id) });
+            let mut rows = Vec::new();
+            // What a predecessor had was this one's before.
+            for earlier in uid.iter().flat_map(|uid| state.predecessors_of(*uid)).rev() {
+                rows.extend(ledger.equity(Some(earlier), since).await?);
             }
+            rows.extend(ledger.equity(uid, since).await?);
+            rows.sort_by_key(|row| row.at);
+            let point =
+                |row: EquityRow| Point { at: row.at, equity: row.equity, invested: state.invested_of(id) };
+            figures.trail(uid).0.extend(rows.into_iter().map(point));
         }
         Ok(figures)
     }
@@ -69,6 +75,7 @@ impl Figures {
         }
         for (id, uid) in everyone(state) {
             let point = Point { at: now, equity: state.equity_of(id), invested: state.invested_of(id) };
+            self.succeed(state, uid);
             self.trail(uid).push(point);
         }
     }
@@ -95,6 +102,15 @@ impl Figures {
         now
     }
 
+    /// A strategy that took over goes on where its predecessor was.
+    fn succeed(&mut self, state: &State, strategy: Option<Uid>) {
+        let Some(uid) = strategy.filter(|uid| !self.strategies.contains_key(uid)) else { return };
+        if let Some(trail) = state.predecessors_of(uid).first().and_then(|from| self.strategies.remove(from))
+        {
+            self.strategies.insert(uid, trail);
+        }
+    }
+
     fn trail(&mut self, strategy: Option<Uid>) -> &mut Trail {
         match strategy {
             None => &mut self.account,
@@ -119,7 +135,7 @@ fn pending(state: &State, order: &OrderView) -> Cash {
         return Cash::ZERO;
     }
     let price = match intent.kind {
-        OrderKind::Limit { price } => price,
+        OrderKind::Limit { price } | OrderKind::ImmediateOrCancel { price } => price,
         OrderKind::Market | OrderKind::Stop { .. } => intent.reference_price,
     };
     let left = Quantity(intent.quantity.0.saturating_sub(order.filled.0));

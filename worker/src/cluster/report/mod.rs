@@ -58,6 +58,8 @@ pub struct WorkerInput {
     pub feed: Feed,
     /// What is wrong with the ledger, in one sentence, if it cannot be written.
     pub ledger_fault: Option<String>,
+    /// Strategies that wait for what one of their name has left, and for what they wait, in one sentence.
+    pub waiting: BTreeMap<Uid, String>,
 }
 
 /// A configuration in force.

@@ -206,7 +206,7 @@ impl Book {
     fn bound(&self, instrument: &Instrument, request: &OrderRequest) -> Result<Price, Rejection> {
         let rules = &instrument.rules;
         let reference = match request.kind {
-            OrderKind::Limit { price } => price,
+            OrderKind::Limit { price } | OrderKind::ImmediateOrCancel { price } => price,
             OrderKind::Stop { trigger } => trigger,
             OrderKind::Market => {
                 let none = || Rejection::NoReferencePrice { symbol: rules.symbol.to_string() };
@@ -219,7 +219,7 @@ impl Book {
             return Err(Rejection::MinNotional { notional, minimum });
         }
         match request.kind {
-            OrderKind::Limit { price } => Ok(price),
+            OrderKind::Limit { price } | OrderKind::ImmediateOrCancel { price } => Ok(price),
             OrderKind::Market | OrderKind::Stop { .. } => {
                 worse_by(rules, reference, Side::Buy, self.settings.slippage).map_err(too_large)
             }
@@ -235,7 +235,7 @@ impl Book {
         let fees = &self.settings.fees;
         let rate = match order.kind {
             OrderKind::Limit { .. } => fees.maker.max(fees.taker),
-            OrderKind::Market | OrderKind::Stop { .. } => fees.taker,
+            OrderKind::Market | OrderKind::ImmediateOrCancel { .. } | OrderKind::Stop { .. } => fees.taker,
         };
         let notional = instrument.rules.notional(order.bound, remaining)?;
         notional.checked_add(notional.basis_points(fees.quote_rate_of_buys(rate), Rounding::Up)?)
@@ -403,7 +403,9 @@ impl Instrument {
         }
         match request.kind {
             OrderKind::Market => Ok(()),
-            OrderKind::Limit { price } | OrderKind::Stop { trigger: price } => {
+            OrderKind::Limit { price }
+            | OrderKind::ImmediateOrCancel { price }
+            | OrderKind::Stop { trigger: price } => {
                 if price.0 > 0 && rules.round_tick(price, Rounding::Down) == price {
                     return Ok(());
                 }

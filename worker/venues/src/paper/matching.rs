@@ -10,6 +10,8 @@
 //! - A **limit** order trades when the price goes *through* it (`low < price` for a buy, `high > price` for a sell): a
 //!   touch leaves us last in the queue, so it does not count. If the open is already through it, it trades at the open:
 //!   as maker when it rested before the bar, else as taker, worse by the slippage but never worse than its limit.
+//! - An **immediate-or-cancel** order trades where a market order would, never worse than its limit. If the price is
+//!   beyond its limit there, or for what is left after that, it ends.
 //!
 //! Slippage is rounded to the tick against us, and no price is ever below one tick.
 
@@ -39,6 +41,21 @@ pub(crate) struct Execution {
     pub(crate) at: Timestamp,
 }
 
+/// Why an order ends instead of trading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// Its price cannot be computed exactly.
+    NoPrice,
+    /// The market was beyond its limit when it came, and it does not rest.
+    BeyondItsLimit,
+}
+
+impl From<MoneyError> for Ends {
+    fn from(_: MoneyError) -> Self {
+        Self::NoPrice
+    }
+}
+
 /// One bar of one instrument, and how the venue treats orders in it.
 pub(crate) struct Market<'a> {
     pub(crate) rules: &'a InstrumentRules,
@@ -50,13 +67,26 @@ pub(crate) struct Market<'a> {
 
 impl Market<'_> {
     /// What the order trades at in that phase; none when it does not.
-    pub(crate) fn execution(&self, phase: Phase, order: &Order) -> Result<Option<Execution>, MoneyError> {
-        match order.kind {
+    pub(crate) fn execution(&self, phase: Phase, order: &Order) -> Result<Option<Execution>, Ends> {
+        let execution = match order.kind {
             OrderKind::Market => self.market(phase, order),
             OrderKind::Stop { .. } if order.triggered => self.market(phase, order),
             OrderKind::Stop { trigger } => self.stop(phase, order, trigger),
             OrderKind::Limit { price } => self.limit(phase, order, price),
-        }
+            OrderKind::ImmediateOrCancel { price } => return self.immediate(phase, order, price),
+        };
+        Ok(execution?)
+    }
+
+    /// As a market order with a limit.
+    fn immediate(&self, phase: Phase, order: &Order, limit: Price) -> Result<Option<Execution>, Ends> {
+        let Some(execution) = self.market(phase, order)? else { return Ok(None) };
+        let (price, open) = (execution.price, self.bar.open);
+        let (within, price) = match order.side {
+            Side::Buy => (open <= limit, price.min(limit)),
+            Side::Sell => (open >= limit, price.max(limit)),
+        };
+        if within { Ok(Some(Execution { price, ..execution })) } else { Err(Ends::BeyondItsLimit) }
     }
 
     fn market(&self, phase: Phase, order: &Order) -> Result<Option<Execution>, MoneyError> {

@@ -22,7 +22,7 @@ use tradewind_core::config::PaperConfig;
 use tradewind_core::instrument::{Bar, InstrumentId, InstrumentRules};
 use tradewind_core::money::{Cash, MoneyError, Price};
 use tradewind_core::name::Asset;
-use tradewind_core::order::{ClientOrderId, Fill, OrderRequest};
+use tradewind_core::order::{ClientOrderId, OrderRequest};
 use tradewind_core::time::{Millis, Timestamp};
 
 use archive::Archive;
@@ -35,7 +35,8 @@ pub use settings::SettingsError;
 pub use store::StoreError;
 
 use crate::port::{
-    AssetBalance, CancelOutcome, FillCursor, Lookup, OrderSnapshot, PlaceOutcome, Venue, VenueError,
+    AssetBalance, CancelOutcome, FillCursor, FillPage, Lookup, OpenOrders, OrderRef, OrderSnapshot,
+    PlaceOutcome, Venue, VenueError, VenueTerms,
 };
 
 /// The most fills one answer of [`Venue::fills_since`] has.
@@ -59,6 +60,11 @@ pub enum PaperError {
         /// Which.
         id: InstrumentId,
     },
+    /// Fills were asked for with the cursor of a venue of another kind.
+    #[error(
+        "the ledger belongs to an account of another venue; give this account a new ledger, or its venue back"
+    )]
+    ForeignCursor,
     /// The book has changed since the plan was made.
     #[error(
         "the plan was made at version {planned} of the paper book, which is now at {actual}; plan the phase again"
@@ -340,10 +346,14 @@ impl PaperVenue {
         Ok(ended.and_then(|order| self.book.snapshot(&order)))
     }
 
-    async fn try_fills(&mut self, cursor: FillCursor) -> Result<Vec<(FillCursor, Fill)>, PaperError> {
+    async fn try_fills(&mut self, cursor: &FillCursor) -> Result<FillPage, PaperError> {
         self.settle_doubt().await?;
-        let trades = self.archive.trades_after(cursor.0, FILLS_PAGE, &mut self.book).await?;
-        Ok(trades.iter().filter_map(|t| Some((FillCursor(t.number), self.book.fill(t)?))).collect())
+        // A cursor by instrument is another venue's.
+        let FillCursor::Sequence(number) = *cursor else { return Err(PaperError::ForeignCursor) };
+        let trades = self.archive.trades_after(number, FILLS_PAGE, &mut self.book).await?;
+        let next = FillCursor::Sequence(trades.last().map_or(number, |trade| trade.number));
+        let fills = trades.iter().filter_map(|trade| self.book.fill(trade)).collect();
+        Ok(FillPage { fills, external: Vec::new(), next })
     }
 }
 
@@ -352,6 +362,10 @@ fn rejected(refusal: &Rejection) -> PlaceOutcome {
 }
 
 impl Venue for PaperVenue {
+    fn terms(&self) -> VenueTerms {
+        VenueTerms::default()
+    }
+
     async fn place(&mut self, request: &OrderRequest, now: Timestamp) -> PlaceOutcome {
         if let Some(outcome) = self.place_at_once(request, now) {
             return outcome;
@@ -361,26 +375,26 @@ impl Venue for PaperVenue {
         outcome.unwrap_or_else(|error| PlaceOutcome::Unknown { message: error.to_string() })
     }
 
-    async fn cancel(&mut self, id: ClientOrderId, now: Timestamp) -> CancelOutcome {
+    async fn cancel(&mut self, order: &OrderRef, now: Timestamp) -> CancelOutcome {
         self.tell(now);
-        let outcome = self.try_cancel(id).await;
+        let outcome = self.try_cancel(order.client_order_id).await;
         outcome.unwrap_or_else(|error| CancelOutcome::Unknown { message: error.to_string() })
     }
 
-    async fn lookup(&mut self, id: ClientOrderId) -> Lookup {
-        match self.try_lookup(id).await {
+    async fn lookup(&mut self, order: &OrderRef) -> Lookup {
+        match self.try_lookup(order.client_order_id).await {
             Ok(Some(order)) => Lookup::Found(order),
             Ok(None) => Lookup::NotFound,
             Err(error) => Lookup::Unknown { message: error.to_string() },
         }
     }
 
-    async fn open_orders(&mut self) -> Result<Vec<OrderSnapshot>, VenueError> {
+    async fn open_orders(&mut self) -> Result<OpenOrders, VenueError> {
         self.settle_doubt().await?;
-        Ok(self.book.open_orders())
+        Ok(OpenOrders { orders: self.book.open_orders(), external: Vec::new() })
     }
 
-    async fn fills_since(&mut self, cursor: FillCursor) -> Result<Vec<(FillCursor, Fill)>, VenueError> {
+    async fn fills_since(&mut self, cursor: &FillCursor) -> Result<FillPage, VenueError> {
         Ok(self.try_fills(cursor).await?)
     }
 

@@ -67,7 +67,7 @@ impl Book {
         let budget = Quantity(share.0.saturating_sub(instrument.marks.used_in(bar).0).max(0));
         let acts = |order: &Order| match market.execution(phase, order) {
             Ok(None) => false,
-            Ok(Some(_)) => budget.0 > 0 || sets_off(order),
+            Ok(Some(_)) => budget.0 > 0 || sets_off(order) || !rests(order),
             Err(_) => true,
         };
         if !instrument.orders.iter().any(acts) {
@@ -78,7 +78,7 @@ impl Book {
             match market.execution(phase, order) {
                 Ok(None) => {}
                 Ok(Some(execution)) => draft.execute(*order, execution),
-                // A price that cannot be computed exactly trades nothing.
+                // What has no exact price, or is beyond its limit, trades nothing.
                 Err(_) => draft.expire(*order),
             }
         }
@@ -110,6 +110,11 @@ fn sets_off(order: &Order) -> bool {
     matches!(order.kind, OrderKind::Stop { .. }) && !order.triggered
 }
 
+/// Whether what is left of the order stays.
+fn rests(order: &Order) -> bool {
+    !matches!(order.kind, OrderKind::ImmediateOrCancel { .. })
+}
+
 /// The phase as it unfolds, order by order.
 struct Draft<'a> {
     book: &'a Book,
@@ -137,13 +142,17 @@ impl<'a> Draft<'a> {
         order.triggered |= set_off;
         let wanted = order.remaining().min(self.budget);
         if wanted.0 <= 0 {
-            if set_off {
+            if !rests(&order) {
+                self.expire(order);
+            } else if set_off {
                 self.orders.push(order);
             }
             return;
         }
         match self.settle(&mut order, &execution, wanted) {
-            Ok(filled) if filled == wanted => self.orders.push(order),
+            Ok(filled) if filled == wanted && (rests(&order) || order.remaining().0 == 0) => {
+                self.orders.push(order);
+            }
             Ok(_) | Err(_) => self.expire(order),
         }
     }

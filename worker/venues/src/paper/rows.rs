@@ -56,6 +56,7 @@ impl Fields<'_> {
         let kind = match self.text("kind")?.as_str() {
             "market" => OrderKind::Market,
             "limit" => OrderKind::Limit { price: self.parse("price", price)? },
+            "immediateOrCancel" => OrderKind::ImmediateOrCancel { price: self.parse("price", price)? },
             "stop" => OrderKind::Stop { trigger: self.parse("price", price)? },
             other => return Err(self.wrong("kind", other.to_owned())),
         };
@@ -150,6 +151,7 @@ pub(crate) fn kind_text(kind: OrderKind, rules: &InstrumentRules) -> (&'static s
     match kind {
         OrderKind::Market => ("market", None),
         OrderKind::Limit { price } => ("limit", text(price)),
+        OrderKind::ImmediateOrCancel { price } => ("immediateOrCancel", text(price)),
         OrderKind::Stop { trigger } => ("stop", text(trigger)),
     }
 }

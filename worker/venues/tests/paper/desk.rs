@@ -7,7 +7,7 @@ use tradewind_core::instrument::{Bar, InstrumentId, InstrumentRules};
 use tradewind_core::money::{BasisPoints, Cash, Percent};
 use tradewind_core::name::{Asset, Symbol, Uid};
 use tradewind_core::order::{
-    Attempt, ClientOrderId, Fill, Incarnation, IntentId, OrderKind, OrderRequest, OrderState, Side,
+    Attempt, ClientOrderId, Fill, Incarnation, IntentId, OrderKind, OrderRef, OrderRequest, OrderState, Side,
 };
 use tradewind_core::protocol::VenueTerms;
 use tradewind_core::time::{Millis, Timestamp};
@@ -25,6 +25,11 @@ pub fn asset(text: &str) -> Asset {
 
 pub fn cash(text: &str) -> Cash {
     Cash::parse(text).unwrap()
+}
+
+/// An order of BTC-USD, as the venue is asked for it.
+pub fn named(client_order_id: ClientOrderId) -> OrderRef {
+    OrderRef { client_order_id, symbol: symbol("BTC-USD") }
 }
 
 pub fn id(n: u64) -> ClientOrderId {
@@ -196,11 +201,11 @@ impl Desk {
     }
 
     pub async fn cancel(&mut self, order: ClientOrderId) -> CancelOutcome {
-        self.venue.cancel(order, minute(0)).await
+        self.venue.cancel(&named(order), minute(0)).await
     }
 
     pub async fn order(&mut self, order: ClientOrderId) -> OrderSnapshot {
-        match self.venue.lookup(order).await {
+        match self.venue.lookup(&named(order)).await {
             Lookup::Found(order) => order,
             other => panic!("{other:?}"),
         }
@@ -221,10 +226,12 @@ impl Desk {
         let mut all = Vec::new();
         let mut cursor = FillCursor::default();
         loop {
-            let page = self.venue.fills_since(cursor).await.unwrap();
-            let Some((last, _)) = page.last() else { return all };
-            cursor = *last;
-            all.extend(page.into_iter().map(|(_, fill)| fill));
+            let page = self.venue.fills_since(&cursor).await.unwrap();
+            all.extend(page.fills);
+            if page.next == cursor {
+                return all;
+            }
+            cursor = page.next;
         }
     }
 

@@ -1,12 +1,16 @@
 //! Fees, balances, what orders hold back, and refusals.
 
+use std::collections::BTreeMap;
+
 use tradewind_core::config::{FeeAsset, FeeConfig, PaperConfig};
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::money::{BasisPoints, Cash, Percent};
-use tradewind_core::order::{OrderKind, OrderState, OrderUpdate, Side};
+use tradewind_core::order::{OrderKind, OrderRef, OrderState, OrderUpdate, Side};
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_venues::paper::SettingsError;
-use tradewind_venues::{CancelOutcome, Lookup, PaperError, PaperVenue, PlaceOutcome, Venue, VenueError};
+use tradewind_venues::{
+    CancelOutcome, FillCursor, Lookup, PaperError, PaperVenue, PlaceOutcome, Venue, VenueError,
+};
 
 use crate::desk::{BTC, Desk, ETH, asset, cash, free_of_charge, id, minute, refusal, rules, symbol, usual};
 
@@ -82,8 +86,8 @@ async fn a_fee_too_fine_for_18_decimals_is_rounded_up() {
     desk.run(BTC, 1, ["0.000000003", "0.000000003", "0.000000001", "0.000000001"], "1000").await;
     venue = desk.venue;
     // The notional is 2 units of 10^-18; a hundred-millionth of that is still one unit.
-    let fills = venue.fills_since(tradewind_venues::FillCursor(0)).await.unwrap();
-    assert_eq!((fills[0].1.client_order_id, fills[0].1.fee.amount), (order, Cash(1)));
+    let fills = venue.fills_since(&FillCursor::default()).await.unwrap().fills;
+    assert_eq!((fills[0].client_order_id, fills[0].fee.amount), (order, Cash(1)));
 }
 
 #[tokio::test]
@@ -189,7 +193,7 @@ async fn refusals_have_a_code_and_change_nothing() {
     let unseen = desk.request(ETH, Side::Buy, market, "1");
     assert_eq!(refusal(desk.venue.place(&unseen, minute(1)).await), "NO_REFERENCE_PRICE");
     assert_eq!(desk.venue.book(), &before);
-    assert_eq!(desk.venue.lookup(late.client_order_id).await, Lookup::NotFound);
+    assert_eq!(desk.venue.lookup(&OrderRef::from(&late)).await, Lookup::NotFound);
     let outcome = desk.venue.place(&late, minute(1)).await;
     assert!(matches!(outcome, PlaceOutcome::Accepted { .. }), "in time to the millisecond: {outcome:?}");
 }
@@ -270,19 +274,25 @@ async fn the_port_lists_open_orders_oldest_first_and_fills_page_by_page() {
     let (one, other) = (desk.limit("50"), desk.limit("60"));
     let first = desk.place(Side::Buy, one, "1", minute(1)).await;
     let second = desk.place(Side::Buy, other, "1", minute(1)).await;
-    let open: Vec<_> = desk.venue.open_orders().await.unwrap().iter().map(|o| o.client_order_id).collect();
+    let open: Vec<_> =
+        desk.venue.open_orders().await.unwrap().orders.iter().map(|o| o.client_order_id).collect();
     assert_eq!(open, [first, second]);
     for n in 1..=1001 {
         desk.place(if n % 2 == 1 { Side::Buy } else { Side::Sell }, OrderKind::Market, "0.1", minute(n))
             .await;
         desk.calm(BTC, n, "100").await;
     }
-    let page = desk.venue.fills_since(tradewind_venues::FillCursor(0)).await.unwrap();
-    assert_eq!(page.len(), 1000);
-    let rest = desk.venue.fills_since(page.last().unwrap().0).await.unwrap();
-    assert_eq!((rest.len(), rest[0].1.trade_id.0.as_str()), (1, "P1001"));
-    assert!(desk.venue.fills_since(rest[0].0).await.unwrap().is_empty());
-    assert!(desk.venue.fills_since(tradewind_venues::FillCursor(u64::MAX)).await.unwrap().is_empty());
+    let page = desk.venue.fills_since(&FillCursor::default()).await.unwrap();
+    assert_eq!((page.fills.len(), &page.next), (1000, &FillCursor::Sequence(1000)));
+    let rest = desk.venue.fills_since(&page.next).await.unwrap();
+    assert_eq!((rest.fills.len(), rest.fills[0].trade_id.0.as_str()), (1, "P1001"));
+    let end = desk.venue.fills_since(&rest.next).await.unwrap();
+    assert_eq!((end.fills.len(), end.next), (0, rest.next));
+    let beyond = FillCursor::Sequence(u64::MAX);
+    assert!(desk.venue.fills_since(&beyond).await.unwrap().fills.is_empty());
+    let other = FillCursor::ByInstrument(BTreeMap::from([(symbol("BTC-USD"), 1)]));
+    let refused = desk.venue.fills_since(&other).await;
+    assert!(matches!(refused, Err(VenueError::Paper(PaperError::ForeignCursor))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -298,3 +298,51 @@ async fn a_bar_in_which_nothing_would_trade_passes_quietly_and_counts_as_passed(
     assert!(!desk.venue.quiet(Phase::Open, none, &bar, MINUTE) && !desk.venue.has_orders(none));
     assert!(desk.venue.on_open(none, &bar, MINUTE).await.is_err());
 }
+
+#[tokio::test]
+async fn an_immediate_or_cancel_order_trades_at_the_next_open_within_its_limit_or_not_at_all() {
+    // (side, limit, open, slippage in bps, what it trades at)
+    let table = [
+        (Side::Buy, "101", "101", "0", Some("101")),
+        (Side::Buy, "101", "100.99", "2", Some("101")),
+        (Side::Buy, "101", "100", "2", Some("100.02")),
+        (Side::Buy, "101", "101.01", "0", None),
+        (Side::Sell, "99", "99", "2", Some("99")),
+        (Side::Sell, "99", "100", "2", Some("99.98")),
+        (Side::Sell, "99", "98.99", "0", None),
+    ];
+    for (side, limit, open, bps, price) in table {
+        let mut desk = Desk::new(&long(slipping(bps)));
+        desk.calm(BTC, 0, "100").await;
+        let OrderKind::Limit { price: bound } = desk.limit(limit) else { panic!() };
+        let order = desk.place(side, OrderKind::ImmediateOrCancel { price: bound }, "1", minute(1)).await;
+        let outcome = desk.calm(BTC, 1, open).await;
+        let texts: Vec<_> = price.iter().map(|price| format!("1 at {price}, fee 0 USD, Taker")).collect();
+        assert_eq!(desk.texts(&outcome), texts, "{side} {limit} {open}");
+        let expected = if price.is_some() { OrderState::Filled } else { OrderState::Expired };
+        assert_eq!(desk.state(order).await, expected);
+        assert_eq!(outcome.expired, if price.is_some() { vec![] } else { vec![order] });
+        let (total, free) = desk.balance("USD").await;
+        assert_eq!(total, free, "nothing is held back for an order that has ended");
+    }
+}
+
+#[tokio::test]
+async fn what_an_immediate_or_cancel_order_cannot_fill_at_once_ends() {
+    for (volume, filled) in [("15", "1.5"), ("0", "0")] {
+        let mut desk = Desk::seen_at_100(&usual()).await;
+        let OrderKind::Limit { price } = desk.limit("105") else { panic!() };
+        let order = desk.place(Side::Buy, OrderKind::ImmediateOrCancel { price }, "2", minute(1)).await;
+        // A tenth of the volume is ours at most.
+        let outcome = desk.run(BTC, 1, ["100", "100", "100", "100"], volume).await;
+        assert_eq!(outcome.expired, [order]);
+        let ended = desk.order(order).await;
+        assert_eq!(
+            (ended.state, desk.rules[0].quantity_text(ended.filled)),
+            (OrderState::Expired, filled.into())
+        );
+        let (total, free) = desk.balance("USD").await;
+        assert_eq!(total, free);
+        assert!(desk.run(BTC, 2, ["100", "100", "100", "100"], "1000").await.is_empty());
+    }
+}

@@ -11,7 +11,7 @@ use tradewind_core::order::{Fill, OrderKind, OrderRequest, Side};
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_venues::{PhaseOutcome, PlaceOutcome, Venue};
 
-use crate::desk::{Desk, MINUTE, asset, cash, id, minute};
+use crate::desk::{Desk, MINUTE, asset, cash, id, minute, named};
 
 #[derive(Debug, Clone)]
 pub enum Step {
@@ -138,7 +138,7 @@ async fn run(config: &PaperConfig, steps: &[Step]) {
             model.accepted.insert(request.intent.0, request);
         }
         if let Step::Cancel { order } = step {
-            desk.venue.cancel(id(*order), minute(n)).await;
+            desk.venue.cancel(&named(id(*order)), minute(n)).await;
         }
         if let Some((instrument, bar)) = bar(&desk, step, n) {
             let mut traded = 0;
@@ -157,8 +157,8 @@ async fn run(config: &PaperConfig, steps: &[Step]) {
         model.check(&mut desk).await;
     }
     // Cancelling everything frees everything.
-    for order in desk.venue.open_orders().await.unwrap() {
-        desk.venue.cancel(order.client_order_id, minute(1_000)).await;
+    for order in desk.venue.open_orders().await.unwrap().orders {
+        desk.venue.cancel(&named(order.client_order_id), minute(1_000)).await;
     }
     for balance in desk.venue.balances().await.unwrap() {
         assert_eq!(balance.free, balance.total);

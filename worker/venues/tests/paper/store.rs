@@ -8,13 +8,15 @@ use proptest::test_runner::TestRunner;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use tradewind_core::config::PaperConfig;
-use tradewind_core::order::{Fill, OrderKind, OrderState, Side};
+use tradewind_core::order::{Fill, OrderKind, OrderRef, OrderState, Side};
 use tradewind_venues::paper::StoreError;
 use tradewind_venues::{
     AssetBalance, CancelOutcome, Lookup, OrderSnapshot, PaperError, PaperVenue, Phase, PlaceOutcome, Venue,
 };
 
-use crate::desk::{BTC, Desk, ETH, MINUTE, asset, cash, free_of_charge, id, minute, refusal, rules, usual};
+use crate::desk::{
+    BTC, Desk, ETH, MINUTE, asset, cash, free_of_charge, id, minute, named, refusal, rules, usual,
+};
 use crate::properties::{Step, bar, request, settings, step};
 
 struct File {
@@ -105,7 +107,7 @@ async fn ended_orders_are_found_after_a_restart_and_their_ids_stay_taken() {
     assert_eq!(desk.state(filled.client_order_id).await, OrderState::Filled);
     assert_eq!(desk.state(cancelled).await, OrderState::Cancelled);
     assert_eq!(desk.cancel(filled.client_order_id).await, CancelOutcome::AlreadyDone);
-    assert_eq!(desk.venue.lookup(id(77)).await, Lookup::NotFound);
+    assert_eq!(desk.venue.lookup(&named(id(77))).await, Lookup::NotFound);
     assert_eq!(refusal(desk.venue.place(&filled, minute(3)).await), "DUPLICATE_CLIENT_ORDER_ID");
 }
 
@@ -161,7 +163,7 @@ async fn run(config: &PaperConfig, steps: &[Step], stored: Option<(&Path, &[usiz
             assert!(!matches!(outcome, PlaceOutcome::Unknown { .. }), "{outcome:?}");
         }
         if let Step::Cancel { order } = step {
-            desk.venue.cancel(id(*order), minute(n)).await;
+            desk.venue.cancel(&named(id(*order)), minute(n)).await;
         }
         if let Some((instrument, bar)) = bar(&desk, step, n) {
             last[instrument.index()] = Some(bar);
@@ -169,7 +171,8 @@ async fn run(config: &PaperConfig, steps: &[Step], stored: Option<(&Path, &[usiz
             desk.phase(Phase::Range, instrument, &bar).await;
         }
     }
-    let (balances, orders) = (desk.venue.balances().await.unwrap(), desk.venue.open_orders().await.unwrap());
+    let (balances, orders) =
+        (desk.venue.balances().await.unwrap(), desk.venue.open_orders().await.unwrap().orders);
     (desk.all_fills().await, balances, orders)
 }
 
@@ -225,7 +228,7 @@ async fn an_order_whose_write_failed_is_unknown_and_then_proven_absent() {
     let request = desk.request(BTC, Side::Buy, OrderKind::Market, "1");
     let outcome = desk.venue.place(&request, minute(1)).await;
     assert!(matches!(&outcome, PlaceOutcome::Unknown { message } if message.contains("full")), "{outcome:?}");
-    assert_eq!(desk.venue.lookup(request.client_order_id).await, Lookup::NotFound);
+    assert_eq!(desk.venue.lookup(&OrderRef::from(&request)).await, Lookup::NotFound);
     assert_eq!(desk.balance("USD").await, ("10000".into(), "10000".into()));
     execute(&file.path, "DROP TRIGGER full").await;
     let outcome = desk.venue.place(&request, minute(1)).await;
@@ -290,9 +293,9 @@ async fn a_call_dropped_at_any_moment_leaves_the_venue_at_one_with_its_file() {
             })
             .await
         };
-        let looked_up = desk.venue.lookup(request.client_order_id).await;
+        let looked_up = desk.venue.lookup(&OrderRef::from(&request)).await;
         let mut again = Desk::stored(&file.path, &usual()).await;
-        assert_eq!(again.venue.lookup(request.client_order_id).await, looked_up, "after {polls} polls");
+        assert_eq!(again.venue.lookup(&OrderRef::from(&request)).await, looked_up, "after {polls} polls");
         assert_eq!(again.balance("USD").await, desk.balance("USD").await, "after {polls} polls");
         match outcome {
             None => dropped += 1,
@@ -315,8 +318,8 @@ async fn two_venues_on_one_file_cannot_both_change_it() {
     let request = theirs.request(BTC, Side::Buy, theirs.limit("60"), "1");
     let outcome = theirs.venue.place(&request, minute(1)).await;
     assert!(matches!(&outcome, PlaceOutcome::Unknown { message } if message.contains("another process")));
-    assert_eq!(theirs.venue.lookup(request.client_order_id).await, Lookup::NotFound);
-    assert_eq!(ours.venue.open_orders().await.unwrap().len(), 1);
+    assert_eq!(theirs.venue.lookup(&OrderRef::from(&request)).await, Lookup::NotFound);
+    assert_eq!(ours.venue.open_orders().await.unwrap().orders.len(), 1);
 }
 
 #[tokio::test]
