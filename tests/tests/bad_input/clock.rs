@@ -92,6 +92,7 @@ fn the_wall_clock_is_asked_for_people_only() {
         "worker/src/cluster/surroundings.rs",
         "worker/src/cluster/worker.rs",
         "worker/src/commands/control.rs",
+        "worker/src/commands/ledger.rs",
         "worker/src/commands/run.rs",
     ];
     assert_eq!(asking, for_people);

@@ -97,7 +97,7 @@ fn a_second_worker_on_a_ledger_is_refused_and_told_who_the_first_is() {
     first.addresses();
     let second = desk.start("state").ended();
     assert_refused(&second, &format!("the ledger is in use by tradewind-worker run (pid {})", first.pid()));
-    assert!(second.last_words().ends_with("stop that worker, or run this one on another data directory"));
+    assert!(second.last_words().ends_with("stop that worker, or use another data directory for this one"));
     first.signal(Signal::SIGTERM);
     let ended = first.ended();
     assert_eq!(ended.code, Some(0), "the first does not notice: {}", ended.err);
@@ -153,7 +153,7 @@ fn a_ledger_of_another_account_or_no_ledger_at_all_is_left_alone() {
     fs::write(data_dir.join("ledger.db"), "ts,open,high,low,close,volume\n".repeat(500)).unwrap();
     assert_refused(
         &desk.start("other").ended(),
-        "the file is no ledger or is damaged; restore it from a backup",
+        "this is no ledger or it is damaged; restore it from a backup or move it away",
     );
     desk.write_yaml(
         &BUSY

@@ -355,7 +355,9 @@ async fn rows_cannot_be_changed_or_deleted_where_there_are_triggers() {
     let mut ledger = database.open().await;
     fill_up(&mut ledger).await;
     assert_eq!(ledger.append_only().await.unwrap(), AppendOnly::Triggers);
-    for table in ["intents", "transitions", "fills", "halts", "transfers", "rebases", "successions"] {
+    for table in
+        ["intents", "signings", "transitions", "fills", "halts", "transfers", "rebases", "successions"]
+    {
         for sql in [format!("DELETE FROM {table}"), format!("UPDATE {table} SET hash = 'x'")] {
             let error = database.run(&[sql.leak()]).await.unwrap_err();
             assert!(error.to_string().contains("append-only"), "{table}: {error}");
@@ -380,7 +382,7 @@ async fn without_the_right_to_make_triggers_the_chain_alone_tells() {
     ledger.check_durable().await.unwrap();
     database.run(&["DELETE FROM fills"]).await.unwrap();
     let error = ledger.verify().await.unwrap_err();
-    assert!(matches!(error, LedgerError::Tampered { table: "chain", seq: 5, .. }), "{error:?}");
+    assert!(matches!(error, LedgerError::Tampered { table: "chain", seq: 6, .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -400,7 +402,7 @@ async fn a_server_that_may_forget_a_commit_is_no_place_for_live_trading() {
 #[tokio::test]
 async fn a_row_changed_by_hand_is_named_and_the_ledger_stays_shut() {
     let cases: [(&[&'static str], &str, u64); 7] = [
-        (&["DROP TRIGGER fills_fixed", "UPDATE fills SET price_units = 1"], "fills", 5),
+        (&["DROP TRIGGER fills_fixed", "UPDATE fills SET price_units = 1"], "fills", 6),
         (&["DROP TRIGGER intents_fixed", "UPDATE intents SET side = 'Sell'"], "intents", 3),
         (&["DROP TRIGGER transfers_kept", "DELETE FROM transfers WHERE seq = 1"], "chain", 1),
         (&["DROP TRIGGER ledger_fixed", "UPDATE ledger SET incarnation = 1"], "transfers", 1),

@@ -20,8 +20,9 @@ use OrderState::{Accepted, Filled, Intended, Sent};
 
 const EDITS: u64 = 1_000;
 /// Rows of a commit.
-const ROUND: usize = 9;
-const TABLES: [&str; 7] = ["intents", "transitions", "fills", "halts", "transfers", "rebases", "successions"];
+const ROUND: usize = 10;
+const TABLES: [&str; 8] =
+    ["intents", "signings", "transitions", "fills", "halts", "transfers", "rebases", "successions"];
 
 /// Chance from a number, the same on any machine (splitmix64).
 struct Chance(u64);
@@ -43,6 +44,7 @@ async fn victim(path: &Path) -> ChainHead {
         let records = [
             Record::Transfer(transfer(&id.to_string(), None)),
             Record::Intent(intent(id, 1)),
+            signing(id, 1, 1),
             step(id, 1, 1, Intended, Sent),
             step(id, 1, 1, Sent, Accepted),
             booked(&id.to_string(), id),

@@ -70,6 +70,21 @@ CREATE TABLE IF NOT EXISTS intents (
     INDEX intents_by_state (ledger, state)
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
+CREATE TABLE IF NOT EXISTS signings (
+    ledger BIGINT NOT NULL,
+    seq BIGINT NOT NULL,
+    prev_hash CHAR(64) NOT NULL,
+    hash CHAR(64) NOT NULL,
+    intent BIGINT NOT NULL,
+    attempt BIGINT NOT NULL,
+    epoch BIGINT NOT NULL,
+    signed_at BIGINT NOT NULL,
+    valid_until BIGINT NOT NULL,
+    request_hash CHAR(64) NOT NULL,
+    PRIMARY KEY (ledger, seq),
+    INDEX signings_by_intent (ledger, intent, seq)
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
 CREATE TABLE IF NOT EXISTS transitions (
     ledger BIGINT NOT NULL,
     seq BIGINT NOT NULL,
@@ -256,6 +271,12 @@ CREATE TRIGGER IF NOT EXISTS intents_fixed BEFORE UPDATE ON intents FOR EACH ROW
         NEW.epoch <=> OLD.epoch) THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'intents are append-only';
     END IF;
+
+CREATE TRIGGER IF NOT EXISTS signings_kept BEFORE DELETE ON signings FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'signings are append-only';
+
+CREATE TRIGGER IF NOT EXISTS signings_fixed BEFORE UPDATE ON signings FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'signings are append-only';
 
 CREATE TRIGGER IF NOT EXISTS transitions_kept BEFORE DELETE ON transitions FOR EACH ROW
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'transitions are append-only';

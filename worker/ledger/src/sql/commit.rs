@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use tradewind_core::event::Record;
-use tradewind_core::order::{Fill, IntentId, Transition};
+use tradewind_core::order::{Fill, IntentId, Signing, Transition};
 use tradewind_core::recovery::{Checkpoint, LedgerIdentity};
 
 use super::ledger::{Cache, SqlLedger};
@@ -19,7 +19,10 @@ use super::read::WriterRow;
 use super::{Dialect, Scope, read};
 use crate::balances::Balances;
 use crate::chain::{ChainHead, Value, link};
-use crate::conflict::{already_there, check_epoch, not_there, other_numbers, stands_at, stands_elsewhere};
+use crate::conflict::{
+    already_there, check_epoch, is_next_sending, not_there, not_to_be_sent, other_numbers, stands_at,
+    stands_elsewhere,
+};
 use crate::error::LedgerError;
 use crate::port::{Batch, Committed};
 use crate::rows::{self, DECISION_COLUMNS, EQUITY_COLUMNS, Table, insert_sql, intent_number, whole};
@@ -218,6 +221,7 @@ impl<D: Dialect> Writer<'_, '_, D> {
                     if error.is_unique_violation() { already_there(intent) } else { error }
                 })?;
             }
+            Record::Signing(signing) => self.signing(signing).await?,
             Record::Transition(transition) => self.transition(transition).await?,
             Record::Fill { intent, fill } => return self.fill(*intent, fill).await,
             Record::Halt(change) => self.append(&rows::HALTS, rows::halt(change)?).await?,
@@ -240,7 +244,20 @@ impl<D: Dialect> Writer<'_, '_, D> {
         Ok(false)
     }
 
-    /// The compare-and-set of an order's state, and its row.
+    async fn signing(&mut self, signing: &Signing) -> Result<(), LedgerError> {
+        check_epoch(signing.intent, signing.epoch, self.identity)?;
+        let found = read::stands(self.db, intent_number(signing.intent)?).await?;
+        let (state, attempt) = found
+            .and_then(|(state, attempt)| Some((state.parse().ok()?, attempt)))
+            .ok_or_else(|| not_there(signing.intent))?;
+        if !is_next_sending(signing, state, attempt) {
+            return Err(not_to_be_sent(signing, state, attempt));
+        }
+        self.append(&rows::SIGNINGS, rows::signing(signing)?).await
+    }
+
+    /// The compare-and-set of an order's state, and its row. The same rule as
+    /// [`tradewind_core::protocol::Stand::admits`], as one statement.
     async fn transition(&mut self, transition: &Transition) -> Result<(), LedgerError> {
         check_epoch(transition.intent, transition.epoch, self.identity)?;
         let id = intent_number(transition.intent)?;

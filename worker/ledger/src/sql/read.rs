@@ -8,6 +8,7 @@ use tradewind_core::name::Uid;
 use tradewind_core::order::{
     Attempt, Epoch, Fee, Fill, Incarnation, Intent, IntentId, OrderKind, OrderState, TradeId,
 };
+use tradewind_core::protocol::Signature;
 use tradewind_core::recovery::{BookedFill, Checkpoint, History, LedgerIdentity, OpenOrder};
 use tradewind_core::time::Timestamp;
 
@@ -119,14 +120,23 @@ pub(crate) async fn history<D: Dialect>(db: &mut Scope<'_, D>) -> Result<History
 }
 
 async fn open_orders<D: Dialect>(db: &mut Scope<'_, D>) -> Result<Vec<OpenOrder>, LedgerError> {
-    let sql = "SELECT seq, id, client_order_id, strategy, symbol, side, kind, quantity_units, purpose, \
-        reference_price_units, decision_bar, decided_at, valid_until, epoch, attempt, state FROM intents \
-        WHERE OWN(intents) AND state IN ('Intended', 'Sent', 'Accepted', 'PartiallyFilled', 'Unknown') ORDER BY id";
+    let sql = "SELECT i.seq, i.id, i.client_order_id, i.strategy, i.symbol, i.side, i.kind, i.quantity_units, \
+        i.purpose, i.reference_price_units, i.decision_bar, i.decided_at, i.valid_until, i.epoch, i.attempt, i.state, \
+        s.signed_at, s.valid_until FROM intents i LEFT JOIN signings s ON OWN(s) AND s.seq = \
+        (SELECT MAX(n.seq) FROM signings n WHERE OWN(n) AND n.intent = i.id) WHERE OWN(i) \
+        AND i.state IN ('Intended', 'Sent', 'Accepted', 'PartiallyFilled', 'Unknown') ORDER BY i.id";
     let rows = db.rows(sql, Vec::new()).await?;
     rows.iter().map(|row| open_order(&Cells::<D>::new(row, db.place(), "intents"))).collect()
 }
 
 fn open_order<D: Dialect>(cells: &Cells<'_, D>) -> Result<OpenOrder, LedgerError> {
+    let signature = match (cells.optional_int(16)?, cells.optional_int(17)?) {
+        (Some(at), Some(until)) => {
+            Some(Signature { signed_at: Timestamp(at), valid_until: Timestamp(until) })
+        }
+        // From before signings were kept.
+        _ => None,
+    };
     Ok(OpenOrder {
         intent: Intent {
             id: IntentId(cells.number(1)?),
@@ -145,6 +155,7 @@ fn open_order<D: Dialect>(cells: &Cells<'_, D>) -> Result<OpenOrder, LedgerError
         },
         attempt: Attempt(cells.number(14)?),
         state: cells.parsed(15, |t| t.parse::<OrderState>().ok())?,
+        signature,
     })
 }
 

@@ -28,6 +28,7 @@ const BUSY: Duration = Duration::from_secs(2);
 
 fn migrator() -> Migrator {
     let ledger = include_str!("../../migrations/sqlite/0001_ledger.sql");
+    let signings = include_str!("../../migrations/sqlite/0002_signings.sql");
     let successions = include_str!("../../migrations/sqlite/0003_successions.sql");
     let readers = include_str!("../../migrations/sqlite/0004_commits_and_views.sql");
     let migration = |version, name: &'static str, sql: &'static str| {
@@ -35,6 +36,7 @@ fn migrator() -> Migrator {
     };
     Migrator::with_migrations(vec![
         migration(1, "ledger", ledger),
+        migration(2, "signings", signings),
         migration(3, "successions", successions),
         migration(SCHEMA, "commits and views", readers),
     ])

@@ -205,6 +205,8 @@ fn spawn(dir: &TempDir, port: u16, extra: &[String]) -> Result<Child, String> {
     command.args(["--pdeathsig", "KILL"]).arg(tools().join("bin/mariadbd"));
     command.args([
         format!("--datadir={}", at("data")),
+        // Not one of all servers: each one that starts clears it of what looks forgotten.
+        format!("--tmpdir={}", dir.path().display()),
         format!("--socket={}", at("socket")),
         format!("--pid-file={}", at("pid")),
         format!("--init-file={}", at("init.sql")),
