@@ -82,8 +82,8 @@ impl State {
         if held.position.base.0 <= 0 || lacks_guard(held, bar.low) {
             return false;
         }
-        let value = |price| held.position.value(&instrument.rules, price);
-        let (Ok(low), Ok(close)) = (value(bar.low), value(bar.close)) else { return false };
+        let value = |price| held.position.usual_value(price);
+        let (Some(low), Some(close)) = (value(bar.low), value(bar.close)) else { return false };
         let (fall, change) = (low.saturating_sub(held.value), close.saturating_sub(held.value));
         let stays_calm =
             |mark: &Mark, now: Cash| mark.is_calm(now.saturating_add(fall), now.saturating_add(change));

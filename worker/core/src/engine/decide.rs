@@ -42,7 +42,7 @@ impl State {
             return self.conclude(strategy, slot, &closed, &evaluation, effects);
         }
         // Nearly every bar: an unbroken feed, and a signal that says nothing.
-        let position = held.position.sellable(&instrument.rules);
+        let position = held.position.sellable();
         let Ok(id) = u16::try_from(strategy) else { return };
         effects.push(Effect::Report(Report::Decision(Decision {
             at: self.now,
@@ -129,7 +129,7 @@ impl State {
     ) {
         let Some(held) = self.slot(strategy, slot) else { return };
         let (bar, missing) = (&closed.bar, closed.missing);
-        let (instrument, position) = (held.instrument, self.sellable(held));
+        let (instrument, position) = (held.instrument, held.position.sellable());
         let outcome = self.outcome(strategy, slot, bar, missing, position, evaluation, effects);
         // A stopped strategy's signal feeds its averages and is not looked at.
         let looked_at = outcome != Outcome::Nothing(Denial::Stopped);
@@ -270,7 +270,7 @@ impl State {
         let less = |one: Cash, two: Cash| one.checked_sub(two).map_err(|_| Denial::Overflow);
         let open_positions = owner.slots.iter().enumerate().filter(|(index, other)| {
             let entering = || self.orders.of_slot(strategy, *index).any(|o| o.intent.purpose.is_entry());
-            *index != slot && (self.sellable(other).0 > 0 || entering())
+            *index != slot && (other.position.sellable().0 > 0 || entering())
         });
         Ok(Context {
             limits: &owner.config.limits,
@@ -308,16 +308,6 @@ impl State {
             claims.cost = claims.cost.checked_add(cost).map_err(|_| Denial::Overflow)?;
         }
         Ok(claims)
-    }
-
-    /// What the slot holds and could sell; dust counts as nothing.
-    pub(super) fn sellable(&self, held: &Slot) -> Quantity {
-        if held.position.base == Cash::ZERO {
-            return Quantity::ZERO;
-        }
-        self.instruments
-            .get(held.instrument.index())
-            .map_or(Quantity::ZERO, |i| held.position.sellable(&i.rules))
     }
 }
 

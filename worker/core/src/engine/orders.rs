@@ -252,7 +252,7 @@ impl State {
         if exit.refused || self.orders.of_slot(strategy, slot).next().is_some() {
             return;
         }
-        let sellable = self.sellable(held);
+        let sellable = held.position.sellable();
         let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
         let draft = Draft {
             side: Side::Sell,
