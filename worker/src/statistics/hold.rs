@@ -17,7 +17,10 @@ pub struct HoldTracker {
     equity: EquityTracker,
 }
 
-const TOO_LARGE: StatisticsError = StatisticsError::Money(MoneyError::Overflow { what: "buy and hold" });
+#[cold]
+fn too_large() -> StatisticsError {
+    StatisticsError::Money(MoneyError::Overflow { what: "buy and hold" })
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Share {
@@ -85,9 +88,12 @@ impl HoldTracker {
                 Some(bought) => bought,
                 None => *share.bought.insert(Bought::new(share.value, close.0)),
             };
-            let before = std::mem::replace(&mut share.value, bought.at(close.0).ok_or(TOO_LARGE)?);
-            let total = self.total.0.checked_sub(before.0).and_then(|rest| rest.checked_add(share.value.0));
-            self.total = Cash(total.ok_or(TOO_LARGE)?);
+            let Some(value) = bought.at(close.0) else { return Err(too_large()) };
+            let rest = self.total.0.checked_sub(share.value.0);
+            let Some(total) = rest.and_then(|rest| rest.checked_add(value.0)) else {
+                return Err(too_large());
+            };
+            (share.value, self.total) = (value, Cash(total));
             changed = true;
         }
         if changed {
