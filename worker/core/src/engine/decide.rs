@@ -18,13 +18,14 @@ use super::state::{Slot, State};
 use super::window::Closed;
 
 impl State {
-    /// One bar of the feed for one slot: decides when a decision bar is complete.
+    /// One bar of the feed for one slot: decides when a decision bar is complete. `close` is the bar's, for the signal.
     #[inline]
     pub(super) fn on_slot_bar(
         &mut self,
         strategy: usize,
         slot: usize,
         bar: &Bar,
+        close: f64,
         missing: u32,
         effects: &mut Effects,
     ) {
@@ -33,10 +34,8 @@ impl State {
         if missing > 0 || held.exit.is_some() || held.window.is_some() {
             return self.on_uncommon_bar(strategy, slot, bar, missing, effects);
         }
-        let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
         let id = u32::try_from(strategy).unwrap_or(NOBODY);
-        let evaluation =
-            self.probe.watch(id, || held.signal.update(bar.close.to_f64(instrument.rules.price_scale)));
+        let evaluation = self.probe.watch(id, || held.signal.update(close));
         if !matches!(evaluation.signal, Ok(None)) || owner.config.desired_state == DesiredState::Stopped {
             let closed = Closed { bar: *bar, missing, skipped: missing };
             return self.conclude(strategy, slot, &closed, &evaluation, effects);
