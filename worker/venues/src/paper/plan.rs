@@ -66,14 +66,6 @@ impl Book {
         let market = instrument.market(settings, bar, interval);
         let share = volume_budget(&instrument.rules, bar, settings.volume_share);
         let budget = Quantity(share.0.saturating_sub(instrument.marks.used_in(bar).0).max(0));
-        let acts = |order: &Order| match market.execution(phase, order) {
-            Ok(None) => false,
-            Ok(Some(_)) => budget.0 > 0 || sets_off(order),
-            Err(_) => true,
-        };
-        if !instrument.orders.iter().any(acts) {
-            return Some(plan);
-        }
         let mut draft = Draft::new(self, instrument, budget);
         for order in &instrument.orders {
             match market.execution(phase, order) {
@@ -82,6 +74,9 @@ impl Book {
                 // A price that cannot be computed exactly trades nothing.
                 Err(_) => draft.expire(*order),
             }
+        }
+        if draft.orders.is_empty() {
+            return Some(plan);
         }
         let marks = instrument.marks.after(phase, bar, Quantity(budget.0 - draft.budget.0));
         let counters = Counters { version: from_version.saturating_add(1), ..draft.counters };
