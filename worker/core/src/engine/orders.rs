@@ -1,6 +1,8 @@
 //! Orders: from intent to the venue's last word. Nothing is sent before it is durable, and nothing is sent twice
 //! without proof that the first sending did not arrive.
 
+use smallvec::SmallVec;
+
 use crate::event::{Effect, Effects, Record, Report};
 use crate::money::Quantity;
 use crate::order::{
@@ -51,7 +53,7 @@ impl State {
             state: OrderState::Intended,
             attempt: Attempt(0),
             filled: Quantity::ZERO,
-            trades: Vec::new(),
+            trades: SmallVec::new(),
             cancelling: false,
         });
         Some(id)
@@ -252,7 +254,7 @@ impl State {
         if exit.refused || self.orders.of_slot(strategy, slot).next().is_some() {
             return;
         }
-        let sellable = self.sellable(held);
+        let sellable = held.position.sellable();
         let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
         let draft = Draft {
             side: Side::Sell,

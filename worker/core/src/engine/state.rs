@@ -1,5 +1,7 @@
 //! What the engine remembers.
 
+use smallvec::SmallVec;
+
 use crate::books::{AssetId, Books};
 use crate::config::{FeeAsset, FeeConfig, InstrumentState, ResolvedAccount, ResolvedStrategy, VenueConfig};
 use crate::decision::StrategyId;
@@ -123,7 +125,8 @@ pub(super) struct Order {
     pub(super) state: OrderState,
     pub(super) attempt: Attempt,
     pub(super) filled: Quantity,
-    pub(super) trades: Vec<TradeId>,
+    /// Most orders trade once.
+    pub(super) trades: SmallVec<[TradeId; 1]>,
     pub(super) cancelling: bool,
 }
 
