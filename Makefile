@@ -1,7 +1,7 @@
 # An index of commands: what each does is in scripts/.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test mutants reference-job bench fmt lint golden validate-examples clean-data cluster-up cluster-down demo demo-down chaos soak-halt
+.PHONY: help setup quickstart test mutants model-check reference-job bench fmt lint golden validate-examples clean-data cluster-up cluster-down demo demo-down chaos soak-halt
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -23,6 +23,9 @@ test: ## everything that must hold: format, lint, licences, generated files, all
 
 mutants: ## break the code on purpose, each time a test must fail (NAMES="a b" runs those only)
 	@scripts/mutants $(NAMES)
+
+model-check: ## walk through the order protocol depth first (STATES=n a world, WORLDS="paused everything")
+	@cargo run --release --quiet -p tradewind-model -- $(or $(STATES),20000000) $(WORLDS)
 
 chaos: ## strike every write of the operator, each time it is made, by every fault, and compare the ends (an hour or more)
 	@TRADEWIND_CHAOS=all scripts/cluster-test chaos

@@ -9,7 +9,10 @@ use tradewind_core::event::Record;
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::money::{Price, Quantity};
 use tradewind_core::name::Uid;
-use tradewind_core::order::{ClientOrderId, Incarnation, Intent, IntentId, OrderKind, Purpose, Side};
+use tradewind_core::order::{
+    Attempt, ClientOrderId, Incarnation, Intent, IntentId, OrderKind, Purpose, Side, Signing,
+};
+use tradewind_core::protocol::VenueTerms;
 use tradewind_core::recovery::{Checkpoint, LedgerIdentity};
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::{Batch, Ledger, SqliteLedger, SqliteOptions};
@@ -115,9 +118,13 @@ async fn commit_all(
     for (number, (rules_of, strategy)) in
         (from + 1..=from + INTENTS).zip(rules.iter().cycle().zip(who.iter().cycle()))
     {
-        let record = Record::Intent(intent(number, identity, *strategy, rules_of, Side::Buy, checkpoint.now));
+        let intent = intent(number, identity, *strategy, rules_of, Side::Buy, checkpoint.now);
+        let (attempt, signature) = (Attempt(1), VenueTerms::default().sign(checkpoint.now));
+        let request = intent.request(attempt, signature).hash();
+        let signing = Signing { intent: intent.id, attempt, epoch: identity.epoch, signature, request };
+        let records = [Record::Intent(intent), Record::Signing(signing)];
         let batch = Batch {
-            records: std::slice::from_ref(&record),
+            records: &records,
             checkpoint: Some(checkpoint),
             rules: &rules,
             names: &names,

@@ -251,9 +251,11 @@ impl Observer for Board {
             Report::Equity(point) if point.strategy.is_none() => self.equity_yesterday = Some(point.equity),
             Report::Equity(_) => {}
             Report::Illegal { intent, transition } => {
-                tracing::warn!(intent = intent.0, from = %transition.from, input = %transition.input, "illegal transition ignored");
+                tracing::warn!(intent = intent.0, from = %transition.from.state(), input = %transition.input, "illegal transition ignored");
             }
-            Report::Foreign { client_order_id } => tracing::warn!(order = %client_order_id, "not our order"),
+            Report::Foreign { client_order_id, origin } => {
+                tracing::warn!(order = %client_order_id, %origin, "no open order of ours");
+            }
             Report::Dust { strategy, instrument } => {
                 let symbol = state.rules(*instrument).map(|r| r.symbol.to_string()).unwrap_or_default();
                 let name =
@@ -279,6 +281,11 @@ impl Observer for Board {
                     );
                 }
                 self.intents.insert(intent.id, intent.clone());
+            }
+            Record::Signing(signing) => {
+                tracing::debug!(
+                    intent = signing.intent.0, attempt = signing.attempt.0, request = %signing.request, "signed"
+                );
             }
             Record::Fill { intent, fill } => self.on_fill(state, *intent, fill),
             Record::Transition(transition) => {

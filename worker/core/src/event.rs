@@ -10,8 +10,9 @@ use crate::instrument::{Bar, InstrumentId};
 use crate::money::{Cash, Price};
 use crate::name::{Asset, Uid};
 use crate::order::{
-    ClientOrderId, Fill, IllegalTransition, Intent, IntentId, OrderRef, OrderRequest, OrderUpdate, Transition,
+    ClientOrderId, Fill, Intent, IntentId, OrderRef, OrderRequest, OrderUpdate, Signing, Transition,
 };
+use crate::protocol::{IllegalTransition, Origin};
 use crate::time::Timestamp;
 
 /// Something that happened, and when. The engine knows no other clock than `now`, which never goes back.
@@ -51,7 +52,7 @@ pub enum EventKind {
     },
     /// Time has passed.
     Timer,
-    /// The intent and all before it are on stable storage.
+    /// The intent, its latest signing and all before them are on stable storage.
     Durable {
         /// Which.
         intent: IntentId,
@@ -126,6 +127,8 @@ pub struct Succession {
 pub enum Record {
     /// An order was decided.
     Intent(Intent),
+    /// A sending of an order is about to happen.
+    Signing(Signing),
     /// An order changed its state.
     Transition(Transition),
     /// A fill was booked for an intent.
@@ -189,6 +192,8 @@ pub enum Report {
     Foreign {
         /// Its client order id.
         client_order_id: ClientOrderId,
+        /// Whose it is.
+        origin: Origin,
     },
     /// What is left of a position is too small to be sold.
     Dust {
@@ -208,7 +213,7 @@ pub enum Report {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Effect {
-    /// Make this durable. For an intent, answer with [`EventKind::Durable`] once it is.
+    /// Make this durable. For a signing, answer with [`EventKind::Durable`] once it is.
     Persist(Box<Record>),
     /// Send the order, once.
     Send(Box<OrderRequest>),

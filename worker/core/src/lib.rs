@@ -24,6 +24,7 @@ pub mod money;
 pub mod name;
 pub mod order;
 pub mod portfolio;
+pub mod protocol;
 pub mod recovery;
 pub mod risk;
 pub mod signal;

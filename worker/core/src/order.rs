@@ -1,5 +1,5 @@
-//! Orders: the intent that is durable before a byte leaves, the states an order goes through, and the one table that
-//! says which transition is legal.
+//! Orders: the intent that is durable before a byte leaves, the request made of it, and what is told of it. What may
+//! happen to an order is in [`crate::protocol`].
 //!
 //! *Denied* means refused by us (see [`crate::denial`]) and never reaches this module; *rejected* means refused by the
 //! venue. An order whose outcome is not known is [`OrderState::Unknown`] and is never sent again before a look-up.
@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use crate::money::{Cash, Price, Quantity};
 use crate::name::{Asset, Symbol, Uid};
-use crate::time::{Millis, Timestamp};
+use crate::protocol::Signature;
+use crate::time::Timestamp;
 
 /// The number of an intent, unique in its ledger and rising.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,21 +86,6 @@ impl From<&OrderRequest> for OrderRef {
     fn from(request: &OrderRequest) -> Self {
         Self { client_order_id: request.client_order_id, symbol: request.symbol.clone() }
     }
-}
-
-/// What bounds the doubt about an order whose outcome is not known. Once a request was signed, it can still be executed
-/// for [`Self::signature_life`] by the venue's clock, which differs from ours by [`Self::clock_skew`] at most; what was
-/// executed shows in look-ups [`Self::query_lag`] later. "Not found" proves nothing before all three have passed. All
-/// are zero at a venue that executes at once and answers from the same book.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct VenueTerms {
-    /// How long after its signed time the venue takes a request.
-    pub signature_life: Millis,
-    /// The most that our estimate of the venue's clock may be wrong by.
-    pub clock_skew: Millis,
-    /// The most that look-ups lag behind executions.
-    pub query_lag: Millis,
 }
 
 /// Buy or sell.
@@ -197,7 +183,7 @@ pub struct Intent {
     pub decision_bar: Timestamp,
     /// When it was decided.
     pub decided_at: Timestamp,
-    /// An entry is not sent after this.
+    /// An entry is not sent after this. The signature of a sending has an end of its own, which comes sooner.
     pub valid_until: Timestamp,
     /// The worker that decided it.
     pub epoch: Epoch,
@@ -223,6 +209,81 @@ pub struct OrderRequest {
     pub quantity: Quantity,
     /// Not to be accepted after this.
     pub valid_until: Timestamp,
+    /// The span in which the venue takes this sending.
+    pub signature: Signature,
+}
+
+impl Intent {
+    /// The request of one sending. It follows from what is durable alone, so it is the same whoever makes it.
+    pub fn request(&self, attempt: Attempt, signature: Signature) -> OrderRequest {
+        let life = self.valid_until.since(self.decided_at);
+        // An exit does not grow stale: its request is as young as its signature.
+        let exit_until = signature.signed_at.plus(life);
+        OrderRequest {
+            intent: self.id,
+            attempt,
+            client_order_id: self.client_order_id,
+            symbol: self.symbol.clone(),
+            side: self.side,
+            kind: self.kind,
+            quantity: self.quantity,
+            valid_until: if self.purpose.is_entry() { self.valid_until } else { exit_until },
+            signature,
+        }
+    }
+}
+
+/// Hash of a request: what was durable is what was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestHash(pub [u8; 32]);
+
+impl fmt::Display for RequestHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", blake3::Hash::from_bytes(self.0).to_hex())
+    }
+}
+
+impl OrderRequest {
+    /// blake3 over what the venue is asked for, in this order: a domain text, the client order id (16 bytes), length and
+    /// text of the symbol, side, kind and its price, quantity, valid-until, signed-at and the signature's end. Numbers are
+    /// big-endian. Which attempt it is stays out: the venue does not see it.
+    pub fn hash(&self) -> RequestHash {
+        let symbol = self.symbol.to_string();
+        let (kind, price) = match self.kind {
+            OrderKind::Market => (0_u8, 0),
+            OrderKind::Limit { price } => (1, price.0),
+            OrderKind::Stop { trigger } => (2, trigger.0),
+            OrderKind::ImmediateOrCancel { price } => (3, price.0),
+        };
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"tradewind order request v1");
+        hasher.update(self.client_order_id.0.as_bytes());
+        hasher.update(&u64::try_from(symbol.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hasher.update(symbol.as_bytes());
+        hasher.update(&[u8::from(self.side == Side::Sell), kind]);
+        let times = [self.valid_until.0, self.signature.signed_at.0, self.signature.valid_until.0];
+        for number in [price, self.quantity.0].into_iter().chain(times) {
+            hasher.update(&number.to_be_bytes());
+        }
+        RequestHash(*hasher.finalize().as_bytes())
+    }
+}
+
+/// That one sending of an intent is about to happen: durable before it does, as its intent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Signing {
+    /// Whose.
+    pub intent: IntentId,
+    /// Which sending of it.
+    pub attempt: Attempt,
+    /// The worker that will send it.
+    pub epoch: Epoch,
+    /// The span in which the venue takes it.
+    pub signature: Signature,
+    /// What will be sent.
+    pub request: RequestHash,
 }
 
 /// Where an order stands.
@@ -269,72 +330,6 @@ impl OrderState {
     /// Whether nothing can happen to the order any more, but for late fills.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Filled | Self::Cancelled | Self::Expired | Self::Rejected | Self::Absent)
-    }
-}
-
-/// What can happen to an order.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::EnumIter,
-)]
-pub enum OrderInput {
-    /// It is being sent (again only from [`OrderState::Absent`], as a new attempt).
-    Send,
-    /// The venue took it.
-    Accept,
-    /// Part of it filled.
-    FillPart,
-    /// The last of it filled.
-    FillRest,
-    /// The venue ended it on our cancel.
-    Cancel,
-    /// The venue ended it by itself, or we let it lapse unsent.
-    Expire,
-    /// The venue refused it.
-    Reject,
-    /// No answer that says what happened.
-    LoseTrack,
-    /// The venue answered a look-up: it does not have it.
-    NotFound,
-}
-
-/// A transition that must not happen. The order stays as it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
-#[error("an order that is {from} cannot {input}; the event is recorded and ignored")]
-pub struct IllegalTransition {
-    /// Where it stands.
-    pub from: OrderState,
-    /// What was said to have happened.
-    pub input: OrderInput,
-}
-
-/// The state an order goes to. The only table of legal transitions there is.
-///
-/// Fills are facts and are legal in every state an order can have at the venue, also after its end: a cancel that
-/// crossed a fill on the wire, or a report that comes late, must not lose money.
-#[expect(clippy::match_same_arms, reason = "the table is read row by row: one input a group")]
-pub fn transition(from: OrderState, input: OrderInput) -> Result<OrderState, IllegalTransition> {
-    use OrderInput as I;
-    use OrderState as S;
-    match (from, input) {
-        (S::Intended | S::Absent, I::Send) => Ok(S::Sent),
-        (S::Intended | S::Unknown, I::Expire) => Ok(S::Expired),
-        (S::Sent | S::Unknown | S::Accepted, I::Accept) => Ok(S::Accepted),
-        (S::PartiallyFilled, I::Accept) => Ok(S::PartiallyFilled),
-        (S::Sent | S::Unknown | S::Accepted | S::PartiallyFilled, I::FillPart) => Ok(S::PartiallyFilled),
-        (S::Cancelled, I::FillPart) => Ok(S::Cancelled),
-        (S::Expired, I::FillPart) => Ok(S::Expired),
-        (
-            S::Sent | S::Unknown | S::Accepted | S::PartiallyFilled | S::Cancelled | S::Expired,
-            I::FillRest,
-        ) => Ok(S::Filled),
-        (S::Sent | S::Unknown | S::Accepted | S::PartiallyFilled | S::Cancelled, I::Cancel) => {
-            Ok(S::Cancelled)
-        }
-        (S::Sent | S::Accepted | S::PartiallyFilled | S::Expired, I::Expire) => Ok(S::Expired),
-        (S::Sent | S::Unknown, I::Reject) => Ok(S::Rejected),
-        (S::Intended | S::Sent | S::Unknown, I::LoseTrack) => Ok(S::Unknown),
-        (S::Unknown, I::NotFound) => Ok(S::Absent),
-        _ => Err(IllegalTransition { from, input }),
     }
 }
 
@@ -410,8 +405,18 @@ pub enum OrderUpdate {
         /// What was seen.
         message: String,
     },
-    /// Asked by id, it does not have the order.
-    NotFound,
+    /// Nothing was sent, or the venue stopped it at its gate: it may be sent later, as it is.
+    Throttled {
+        /// Not worth trying before.
+        retry_at: Timestamp,
+        /// Why.
+        message: String,
+    },
+    /// Asked by id, it does not have the order, and the fills read after that do not tell of it.
+    NotFound {
+        /// When it was asked.
+        asked_at: Timestamp,
+    },
 }
 
 /// A legal step of one order; append-only in the ledger.
@@ -436,42 +441,7 @@ pub struct Transition {
 
 #[cfg(test)]
 mod tests {
-    use strum::IntoEnumIterator;
-
     use super::*;
-
-    #[test]
-    fn a_terminal_order_never_opens_again_but_an_absent_one_may_be_sent_anew() {
-        for from in OrderState::iter().filter(|s| s.is_terminal()) {
-            for input in OrderInput::iter() {
-                match transition(from, input) {
-                    Ok(OrderState::Sent) => assert_eq!((from, input), (OrderState::Absent, OrderInput::Send)),
-                    Ok(to) => assert!(to.is_terminal(), "{from} {input} {to}"),
-                    Err(_) => {}
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn an_unknown_order_is_not_sent_before_it_is_proven_absent() {
-        assert!(transition(OrderState::Unknown, OrderInput::Send).is_err());
-        assert!(transition(OrderState::Sent, OrderInput::Send).is_err());
-        assert!(
-            transition(OrderState::Sent, OrderInput::NotFound).is_err(),
-            "not found counts only after losing track"
-        );
-        assert_eq!(transition(OrderState::Unknown, OrderInput::NotFound), Ok(OrderState::Absent));
-        assert_eq!(transition(OrderState::Absent, OrderInput::Send), Ok(OrderState::Sent));
-    }
-
-    #[test]
-    fn a_fill_after_a_cancel_is_not_lost() {
-        assert_eq!(transition(OrderState::Cancelled, OrderInput::FillRest), Ok(OrderState::Filled));
-        assert_eq!(transition(OrderState::Cancelled, OrderInput::FillPart), Ok(OrderState::Cancelled));
-        assert!(transition(OrderState::Filled, OrderInput::Cancel).is_err());
-        assert!(transition(OrderState::Rejected, OrderInput::FillPart).is_err());
-    }
 
     #[test]
     fn client_order_ids_carry_the_ledgers_tag_and_are_uuids_of_36_characters() {

@@ -14,6 +14,7 @@ use crate::halt::Halt;
 use crate::money::{Cash, Price};
 use crate::name::{Symbol, Uid};
 use crate::order::{Attempt, Epoch, Fill, Incarnation, Intent, IntentId, OrderState, Purpose};
+use crate::protocol::Signature;
 use crate::time::Timestamp;
 
 /// All that is needed to go on where the last commit stopped.
@@ -44,6 +45,8 @@ pub struct OpenOrder {
     pub attempt: Attempt,
     /// Where it stands by the ledger.
     pub state: OrderState,
+    /// The span of the last sending that was made ready; none in a ledger from before signings were kept.
+    pub signature: Option<Signature>,
 }
 
 /// A fill with what its intent says of it.

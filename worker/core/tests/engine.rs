@@ -263,7 +263,7 @@ fn an_unknown_order_blocks_its_instrument_and_is_sent_again_only_when_proven_abs
     let effects = desk.bar(0, "110");
     let sent = desk.durable(&effects).remove(0);
     let effects = desk.update(sent.client_order_id, OrderUpdate::Unknown { message: "time-out".into() });
-    assert!(requests(&effects).is_empty());
+    assert!(requests(&effects).is_empty() && signings(&effects).is_empty());
     desk.bar(0, "90");
     assert_eq!(desk.state.open_orders()[0].state, OrderState::Unknown);
     let effects = desk.bar(0, "130");
@@ -277,12 +277,15 @@ fn an_absent_exit_is_sent_again_with_the_same_id_and_an_absent_entry_only_while_
     let effects = desk.bar(0, "110");
     let sent = desk.durable(&effects).remove(0);
     desk.update(sent.client_order_id, OrderUpdate::Unknown { message: "time-out".into() });
-    let again = requests(&desk.update(sent.client_order_id, OrderUpdate::NotFound));
+    let not_found = OrderUpdate::NotFound { asked_at: desk.now() };
+    let effects = desk.update(sent.client_order_id, not_found.clone());
+    assert!(requests(&effects).is_empty(), "the next attempt is durable before it leaves");
+    let again = desk.durable(&effects);
     assert_eq!((again[0].client_order_id, again[0].attempt), (sent.client_order_id, Attempt(2)));
     desk.update(sent.client_order_id, OrderUpdate::Unknown { message: "time-out".into() });
     desk.hour += 2;
-    let late = desk.update(sent.client_order_id, OrderUpdate::NotFound);
-    assert!(requests(&late).is_empty(), "older than its signal's life");
+    let late = desk.update(sent.client_order_id, OrderUpdate::NotFound { asked_at: desk.now() });
+    assert!(signings(&late).is_empty(), "older than its signal's life");
     assert!(desk.state.open_orders().is_empty());
 }
 

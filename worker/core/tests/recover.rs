@@ -31,8 +31,14 @@ fn history(state: &State, events: &[Event], config: &Config) -> History {
                 Record::Intent(intent) => {
                     history.next_intent = intent.id.0 + 1;
                     let (attempt, state) = (tradewind_core::order::Attempt(0), OrderState::Intended);
-                    orders.insert(intent.id, OpenOrder { intent: intent.clone(), attempt, state });
+                    orders.insert(
+                        intent.id,
+                        OpenOrder { intent: intent.clone(), attempt, state, signature: None },
+                    );
                     intents.insert(intent.id, intent.clone());
+                }
+                Record::Signing(signing) => {
+                    orders.get_mut(&signing.intent).unwrap().signature = Some(signing.signature);
                 }
                 Record::Transition(t) => {
                     let order = orders.get_mut(&t.intent).unwrap();

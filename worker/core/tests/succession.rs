@@ -9,9 +9,9 @@ use tradewind_core::config::{Config, DeletionPolicy, Mode, ResolvedStrategy};
 use tradewind_core::denial::Denial;
 use tradewind_core::engine::StrategyView;
 use tradewind_core::event::{Effects, EventKind, HaltChange, Record, Succession};
-use tradewind_core::halt::{HaltAction, HaltScope};
+use tradewind_core::halt::{HaltAction, HaltOrigin, HaltScope};
 use tradewind_core::money::{Percent, Quantity};
-use tradewind_core::order::{OrderRequest, OrderUpdate};
+use tradewind_core::order::{ClientOrderId, IntentId, OrderRequest, OrderUpdate};
 
 fn first() -> ResolvedStrategy {
     ResolvedStrategy { stop_loss: Some(Percent(50_000)), ..strategy(1, &["BTC-USD"]) }
@@ -133,6 +133,19 @@ fn an_order_whose_end_is_not_known_is_waited_for() {
     let found = desk.accept(&stop);
     assert_eq!(successions(&found).len(), 1, "{found:?}");
     assert_eq!(view(&desk, 2).positions[0].quantity, Quantity(1_000));
+}
+
+#[test]
+fn an_order_of_the_predecessor_that_the_ledger_lost_is_noticed_after_the_succession() {
+    let mut desk = desk(first());
+    bought(&mut desk);
+    configure(&mut desk, Vec::new());
+    configure(&mut desk, vec![second()]);
+    // Its id was made of the predecessor's uid.
+    let lost = ClientOrderId::derive(identity().incarnation, uid(1), IntentId(9));
+    desk.update(lost, OrderUpdate::Accepted { venue_order_id: "V".into() });
+    assert_eq!(desk.state.halts()[0].origin, HaltOrigin::LedgerUnknown);
+    assert_eq!(desk.state.checkpoint().holding.len(), 1, "what is held stays the successor's");
 }
 
 #[test]

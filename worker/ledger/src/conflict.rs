@@ -1,6 +1,7 @@
 //! When a row contradicts the ledger, and how that is said; the same for every ledger.
 
-use tradewind_core::order::{Epoch, Fill, Intent, IntentId, OrderState, Transition};
+use tradewind_core::order::{Epoch, Fill, Intent, IntentId, OrderState, Signing, Transition};
+use tradewind_core::protocol::is_writer;
 use tradewind_core::recovery::LedgerIdentity;
 
 use crate::error::LedgerError;
@@ -13,7 +14,7 @@ pub(crate) fn stands_at(transition: &Transition) -> i64 {
 }
 
 pub(crate) fn check_epoch(intent: IntentId, epoch: Epoch, ours: LedgerIdentity) -> Result<(), LedgerError> {
-    if epoch == ours.epoch {
+    if is_writer(epoch, ours.epoch) {
         return Ok(());
     }
     let what = format!("its row is of epoch {}, the ledger was opened as epoch {}", epoch.0, ours.epoch.0);
@@ -40,4 +41,15 @@ pub(crate) fn stands_elsewhere(transition: &Transition, state: &str, attempt: i6
         transition.from, transition.to, transition.attempt.0
     );
     LedgerError::Conflict { intent: transition.intent, what }
+}
+
+/// A signing belongs to the sending that comes next, of an order that has not left in this attempt.
+pub(crate) fn is_next_sending(signing: &Signing, state: OrderState, attempt: i64) -> bool {
+    state == OrderState::Intended && i64::from(signing.attempt.0) == attempt.saturating_add(1)
+}
+
+pub(crate) fn not_to_be_sent(signing: &Signing, state: OrderState, attempt: i64) -> LedgerError {
+    let what =
+        format!("it is {state} in attempt {attempt}, so sending {} cannot be made ready", signing.attempt.0);
+    LedgerError::Conflict { intent: signing.intent, what }
 }

@@ -10,8 +10,9 @@ use tradewind_core::halt::Halt;
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::order::{
-    Attempt, ClientOrderId, Fill, Intent, IntentId, OrderState, TradeId, Transition,
+    Attempt, ClientOrderId, Fill, Intent, IntentId, OrderState, Signing, TradeId, Transition,
 };
+use tradewind_core::protocol::{Signature, Stand};
 use tradewind_core::recovery::{BookedFill, Checkpoint, History, LedgerIdentity, OpenOrder};
 use tradewind_core::time::Timestamp;
 
@@ -19,7 +20,9 @@ use blake3::{Hash, Hasher};
 
 use crate::balances::Balances;
 use crate::chain::ChainHead;
-use crate::conflict::{already_there, check_epoch, not_there, other_numbers, stands_at, stands_elsewhere};
+use crate::conflict::{
+    already_there, check_epoch, is_next_sending, not_there, not_to_be_sent, other_numbers, stands_elsewhere,
+};
 use crate::error::LedgerError;
 use crate::port::{
     BalanceRow, Batch, Committed, DecisionFilter, DecisionRow, EquityRow, Ledger, LedgerReader, OutcomeCount,
@@ -34,12 +37,14 @@ struct Kept {
     name: SmolStr,
     state: OrderState,
     attempt: Attempt,
+    signature: Option<Signature>,
 }
 
 /// How to take one record back when a later one of its batch is refused.
 #[derive(Debug)]
 enum Undo {
     Intent(IntentId, ClientOrderId),
+    Signing(IntentId, Option<Signature>),
     Transition(IntentId, OrderState, Attempt),
     Fill(Symbol, TradeId),
     Halts(Vec<Halt>),
@@ -108,6 +113,7 @@ impl MemoryLedger {
     fn apply(&mut self, record: &Record, batch: &Batch<'_>) -> Result<bool, LedgerError> {
         match record {
             Record::Intent(intent) => self.add_intent(intent, batch)?,
+            Record::Signing(signing) => self.sign(signing)?,
             Record::Transition(transition) => self.move_order(transition)?,
             Record::Fill { intent, fill } => return self.book(*intent, fill, batch),
             Record::Halt(change) => {
@@ -139,16 +145,30 @@ impl MemoryLedger {
         let name = batch.names.iter().find(|(uid, _)| *uid == intent.strategy).map(|(_, name)| name.clone());
         let name = name.unwrap_or_else(|| smol_str::format_smolstr!("{}", intent.strategy));
         self.client_order_ids.insert(intent.client_order_id);
-        let kept = Kept { intent: intent.clone(), name, state: OrderState::Intended, attempt: Attempt(0) };
+        let (state, attempt) = (OrderState::Intended, Attempt(0));
+        let kept = Kept { intent: intent.clone(), name, state, attempt, signature: None };
         self.intents.insert(intent.id, kept);
         self.undo.push(Undo::Intent(intent.id, intent.client_order_id));
+        Ok(())
+    }
+
+    fn sign(&mut self, signing: &Signing) -> Result<(), LedgerError> {
+        check_epoch(signing.intent, signing.epoch, self.identity)?;
+        let kept = self.intents.get_mut(&signing.intent).ok_or_else(|| not_there(signing.intent))?;
+        let attempt = i64::from(kept.attempt.0);
+        if !is_next_sending(signing, kept.state, attempt) {
+            return Err(not_to_be_sent(signing, kept.state, attempt));
+        }
+        self.undo.push(Undo::Signing(signing.intent, kept.signature));
+        kept.signature = Some(signing.signature);
         Ok(())
     }
 
     fn move_order(&mut self, transition: &Transition) -> Result<(), LedgerError> {
         check_epoch(transition.intent, transition.epoch, self.identity)?;
         let kept = self.intents.get_mut(&transition.intent).ok_or_else(|| not_there(transition.intent))?;
-        if kept.state != transition.from || stands_at(transition) != i64::from(kept.attempt.0) {
+        let stand = Stand { epoch: self.identity.epoch, state: kept.state, attempt: kept.attempt };
+        if !stand.admits(transition) {
             return Err(stands_elsewhere(transition, kept.state.into(), i64::from(kept.attempt.0)));
         }
         self.undo.push(Undo::Transition(transition.intent, kept.state, kept.attempt));
@@ -182,6 +202,11 @@ impl MemoryLedger {
                 Undo::Intent(id, client_order_id) => {
                     self.intents.remove(&id);
                     self.client_order_ids.remove(&client_order_id);
+                }
+                Undo::Signing(id, signature) => {
+                    if let Some(kept) = self.intents.get_mut(&id) {
+                        kept.signature = signature;
+                    }
                 }
                 Undo::Transition(id, state, attempt) => {
                     if let Some(kept) = self.intents.get_mut(&id) {
@@ -248,6 +273,7 @@ impl LedgerReader for MemoryLedger {
                     intent: kept.intent.clone(),
                     attempt: kept.attempt,
                     state: kept.state,
+                    signature: kept.signature,
                 })
                 .collect(),
             fills: self.fills.clone(),

@@ -12,7 +12,7 @@ use tradewind_core::event::{HaltChange, Succession, Transfer};
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::money::{Cash, PERCENT_ONE, Percent, format_trimmed};
 use tradewind_core::name::{Symbol, Uid};
-use tradewind_core::order::{Fill, Intent, IntentId, Liquidity, OrderKind, Side, Transition};
+use tradewind_core::order::{Fill, Intent, IntentId, Liquidity, OrderKind, Side, Signing, Transition};
 use tradewind_core::time::Timestamp;
 
 use crate::chain::Value;
@@ -131,13 +131,18 @@ table!(
         Int("at"),
     ]
 );
+table!(
+    SIGNINGS,
+    "signings",
+    [Int("intent"), Int("attempt"), Int("epoch"), Int("signed_at"), Int("valid_until"), Text("request_hash"),]
+);
 table!(TRANSFERS, "transfers", [Text("asset"), Text("amount"), Text("strategy"), Int("at")]);
 table!(REBASES, "rebases", [Text("strategy"), Text("reference"), Int("at")]);
 table!(SUCCESSIONS, "successions", [Text("predecessor"), Text("successor"), Int("at")]);
 
 /// All tables of the chain.
-pub(crate) static CHAINED: [&Table; 7] =
-    [&INTENTS, &TRANSITIONS, &FILLS, &HALTS, &TRANSFERS, &REBASES, &SUCCESSIONS];
+pub(crate) static CHAINED: [&Table; 8] =
+    [&INTENTS, &SIGNINGS, &TRANSITIONS, &FILLS, &HALTS, &TRANSFERS, &REBASES, &SUCCESSIONS];
 
 pub(crate) const DECISION_COLUMNS: [&str; 14] = [
     "at",
@@ -195,6 +200,17 @@ pub(crate) fn intent<'a>(intent: &'a Intent, batch: &Batch<'a>) -> Result<Vec<Va
         Value::Int(intent.decided_at.0),
         Value::Int(intent.valid_until.0),
         Value::Int(whole("epoch", intent.epoch.0)?),
+    ])
+}
+
+pub(crate) fn signing(signing: &Signing) -> Result<Vec<Value<'static>>, LedgerError> {
+    Ok(vec![
+        Value::Int(intent_number(signing.intent)?),
+        Value::Int(i64::from(signing.attempt.0)),
+        Value::Int(whole("epoch", signing.epoch.0)?),
+        Value::Int(signing.signature.signed_at.0),
+        Value::Int(signing.signature.valid_until.0),
+        Value::text(signing.request.to_string()),
     ])
 }
 

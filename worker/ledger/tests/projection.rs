@@ -10,11 +10,17 @@ use common::*;
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tradewind_core::event::Record;
-use tradewind_core::order::{Attempt, IntentId, OrderInput, OrderState, transition};
+use tradewind_core::order::{Attempt, IntentId, OrderState};
+use tradewind_core::protocol::{Life, OrderInput, Signature, Step, VenueTerms};
+use tradewind_core::time::Timestamp;
 use tradewind_ledger::{LedgerReader, MemoryLedger};
 
-const INPUTS: [OrderInput; 9] = [
-    OrderInput::Send,
+/// Every input of the production table, legal or not.
+const INPUTS: [OrderInput; 11] = [
+    OrderInput::Send { at: Timestamp(0) },
+    OrderInput::Throttle,
+    OrderInput::Withhold,
+    OrderInput::Renew { signature: SIGNATURE },
     OrderInput::Accept,
     OrderInput::FillPart,
     OrderInput::FillRest,
@@ -22,8 +28,9 @@ const INPUTS: [OrderInput; 9] = [
     OrderInput::Expire,
     OrderInput::Reject,
     OrderInput::LoseTrack,
-    OrderInput::NotFound,
 ];
+const SIGNATURE: Signature = Signature { signed_at: Timestamp(0), valid_until: Timestamp(0) };
+const NOT_FOUND: OrderInput = OrderInput::NotFound { asked_at: Timestamp(0) };
 const STATES: [OrderState; 4] =
     [OrderState::Intended, OrderState::Sent, OrderState::Unknown, OrderState::Absent];
 
@@ -39,10 +46,26 @@ fn apply(stand: Stand, id: u64, choice: usize, guess: bool, trade: usize) -> (Ve
         let legal = from == state && attempt == 0;
         return (records, legal.then_some((OrderState::Sent, 1, filled)));
     }
-    let input = INPUTS[choice % INPUTS.len()];
-    let Ok(to) = transition(state, input) else { return (Vec::new(), Some(stand)) };
-    let attempt = if input == OrderInput::Send { attempt + 1 } else { attempt };
+    let input = *INPUTS.get(choice % (INPUTS.len() + 1)).unwrap_or(&NOT_FOUND);
+    let terms = VenueTerms::default();
+    let mut life = Life::recovered(state, Attempt(attempt), SIGNATURE, &terms);
+    if state == OrderState::Intended && input != OrderInput::LoseTrack {
+        // As in the worker that decided it, once it is durable.
+        life = Life::begin(SIGNATURE);
+        (1..=attempt).for_each(|_| {
+            for again in [OrderInput::Durable, OrderInput::Send { at: Timestamp(0) }, OrderInput::Throttle] {
+                life.apply(again, &terms).ok();
+            }
+        });
+        life.apply(OrderInput::Durable, &terms).ok();
+    }
+    let Ok(Some(Step { attempt: Attempt(attempt), to, .. })) = life.apply(input, &terms) else {
+        return (Vec::new(), Some(stand));
+    };
     let mut records = vec![step(id, 1, attempt, state, to)];
+    if matches!(input, OrderInput::Renew { .. }) {
+        records.push(signing(id, 1, attempt + 1));
+    }
     let mut filled = filled;
     if matches!(input, OrderInput::FillPart | OrderInput::FillRest) {
         records.push(booked(&format!("{id}-{trade}"), id));

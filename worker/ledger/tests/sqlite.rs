@@ -222,6 +222,30 @@ async fn a_first_opening_cut_off_after_the_migration_is_resumed() {
     ledger.verify().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_ledger_from_before_signings_goes_on() {
+    let (mut ledger, dir) = make().await;
+    let path = dir.path().join("ledger.db");
+    commit(&mut ledger, &[Record::Intent(intent(1, 1)), step(1, 1, 1, Intended, Sent)]).await.unwrap();
+    ledger.close().await.unwrap();
+    let mut conn = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    for sql in [
+        "DROP TABLE signings",
+        "DROP TABLE successions",
+        "DELETE FROM _sqlx_migrations WHERE version IN (2, 3)",
+    ] {
+        sqlx::query(sql).execute(&mut conn).await.unwrap();
+    }
+    conn.close().await.unwrap();
+    let mut ledger = open(&path).await;
+    let open = ledger.history().await.unwrap().open_orders;
+    assert_eq!((open[0].state, open[0].signature), (Sent, None));
+    ledger.verify().await.unwrap();
+    let epoch = ledger.identity().epoch.0;
+    commit(&mut ledger, &[Record::Intent(intent(2, epoch)), signing(2, epoch, 1)]).await.unwrap();
+    ledger.verify().await.unwrap();
+}
+
 async fn schema(path: &std::path::Path) -> Vec<(String, Option<String>)> {
     let mut conn = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
     let found = sqlx::query_as("SELECT name, sql FROM sqlite_master ORDER BY name")

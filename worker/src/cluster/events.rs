@@ -346,7 +346,7 @@ impl Observer for Sink {
             Record::Fill { intent, fill } => self.on_fill(state, *intent, fill),
             Record::Halt(change) => self.on_halt(state, change),
             Record::Succession(done) => self.on_succession(state, done),
-            Record::Transfer(_) | Record::Rebase { .. } => {}
+            Record::Signing(_) | Record::Transfer(_) | Record::Rebase { .. } => {}
         }
     }
 }

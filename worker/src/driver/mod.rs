@@ -11,7 +11,7 @@ mod start;
 
 use std::collections::VecDeque;
 
-use tradewind_core::engine::State;
+use tradewind_core::engine::{OrderView, State};
 use tradewind_core::event::{Effect, Effects, Event, EventKind, Record, Report};
 use tradewind_core::instrument::{Bar, InstrumentId};
 use tradewind_core::order::{ClientOrderId, Fill, IntentId, OrderRef, OrderRequest, OrderState, OrderUpdate};
@@ -169,8 +169,8 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
                     self.journal.push_report(&self.state, &report);
                 }
                 Effect::Persist(record) => {
-                    if let Record::Intent(intent) = record.as_ref() {
-                        self.durable.push_back(intent.id);
+                    if let Record::Signing(signing) = record.as_ref() {
+                        self.durable.push_back(signing.intent);
                     }
                     self.observer.on_record(&self.state, &record);
                     self.journal.push_record(|| *record);
@@ -239,20 +239,18 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
         Ok(())
     }
 
-    /// Takes in the venue's fills since the last known, then where the order stands.
+    /// Takes in where the order stands at the venue. Fills are read after the answer: an order that filled and was
+    /// forgotten between the two is then known by its fills.
     pub(super) async fn look_up(&mut self, order: &OrderRef) -> Result<(), DriverError> {
+        let (asked_at, id) = (self.state.now(), order.client_order_id);
+        let answer = self.venue.lookup(order).await;
         self.take_fills().await?;
-        let id = order.client_order_id;
-        match self.venue.lookup(order).await {
+        match answer {
             Lookup::Found(snapshot) => self.take_snapshot(&snapshot),
             Lookup::NotFound => {
-                let unsure = self
-                    .state
-                    .open_orders()
-                    .iter()
-                    .any(|o| o.intent.client_order_id == id && matches!(o.state, OrderState::Unknown));
-                if unsure {
-                    self.tell(id, OrderUpdate::NotFound);
+                if self.is_unknown(id) {
+                    self.tell(id, OrderUpdate::NotFound { asked_at });
+                    self.unsure |= self.is_unknown(id);
                 } else {
                     tracing::warn!(order = %id, "the venue does not know an order it had accepted");
                 }
@@ -260,6 +258,11 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
             Lookup::Unknown { message } => return Err(DriverError::Unsettled { order: id, message }),
         }
         Ok(())
+    }
+
+    fn is_unknown(&self, id: ClientOrderId) -> bool {
+        let unknown = |o: &OrderView| o.intent.client_order_id == id && o.state == OrderState::Unknown;
+        self.state.open_orders().iter().any(unknown)
     }
 
     /// Asks the venue for every order of unknown outcome. Those it does not tell of stay unknown, and block their

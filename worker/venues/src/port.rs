@@ -6,10 +6,11 @@
 use smol_str::SmolStr;
 use tradewind_core::money::{Cash, Price, Quantity};
 use tradewind_core::name::{Asset, Symbol};
+pub use tradewind_core::order::OrderRef;
 use tradewind_core::order::{
     ClientOrderId, Fill, OrderKind, OrderRequest, OrderState, OrderUpdate, Side, TradeId,
 };
-pub use tradewind_core::order::{OrderRef, VenueTerms};
+pub use tradewind_core::protocol::VenueTerms;
 pub use tradewind_core::recovery::FillCursor;
 use tradewind_core::time::Timestamp;
 
@@ -49,10 +50,8 @@ impl From<PlaceOutcome> for OrderUpdate {
         match outcome {
             PlaceOutcome::Accepted { venue_order_id } => Self::Accepted { venue_order_id },
             PlaceOutcome::Rejected { code, message } => Self::Rejected { code, message },
-            // Looked up, it is found absent, and may then be sent anew: slower than need be, and never wrong.
-            PlaceOutcome::Throttled { message, .. } | PlaceOutcome::Unknown { message } => {
-                Self::Unknown { message }
-            }
+            PlaceOutcome::Throttled { retry_at, message } => Self::Throttled { retry_at, message },
+            PlaceOutcome::Unknown { message } => Self::Unknown { message },
         }
     }
 }

@@ -85,6 +85,7 @@ impl Desk {
             kind,
             quantity: self.venue.rules(&btc()).unwrap().rules.parse_quantity(quantity).unwrap(),
             valid_until: Timestamp(i64::MAX),
+            signature: self.venue.terms().sign(now()),
         }
     }
 

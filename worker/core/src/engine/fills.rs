@@ -6,7 +6,8 @@ use crate::decision::StrategyId;
 use crate::event::{Effect, Effects, Record, Report};
 use crate::instrument::InstrumentId;
 use crate::money::{Cash, MoneyError, Percent, Price, Quantity, Rounding};
-use crate::order::{Fill, IntentId, OrderInput, OrderKind, OrderState, Purpose, Side};
+use crate::order::{Fill, IntentId, OrderKind, OrderState, Purpose, Side};
+use crate::protocol::OrderInput;
 use crate::risk::{Draft, approve_exit};
 
 use super::fault;
@@ -24,8 +25,7 @@ struct FeeParts {
 impl State {
     pub(super) fn on_fill(&mut self, fill: &Fill, effects: &mut Effects) {
         let Some(order) = self.orders.by_client(fill.client_order_id) else {
-            effects.push(Effect::Report(Report::Foreign { client_order_id: fill.client_order_id }));
-            return;
+            return self.on_foreign(fill.client_order_id, effects);
         };
         if order.trades.contains(&fill.trade_id) {
             return;
@@ -46,7 +46,7 @@ impl State {
         self.revalue(strategy, slot, effects);
         let legal = self.advance(id, input, None, effects);
         self.after_fill(strategy, slot, id, fill, effects);
-        if legal && self.orders.by_intent(id).is_some_and(|o| o.state.is_terminal()) {
+        if legal && self.orders.by_intent(id).is_some_and(|o| o.state().is_terminal()) {
             self.after_end(id, effects);
         }
         self.observe_strategy(strategy, effects);
@@ -219,7 +219,7 @@ impl State {
 
     /// Whether the order is one whose end frees the slot.
     pub(super) fn is_open(&self, id: IntentId) -> bool {
-        self.orders.open.iter().any(|o| o.intent.id == id && o.state != OrderState::Absent)
+        self.orders.open.iter().any(|o| o.intent.id == id && o.state() != OrderState::Absent)
     }
 }
 

@@ -7,6 +7,7 @@ mod bar;
 mod config;
 mod decide;
 mod fills;
+mod foreign;
 mod halts;
 mod orders;
 mod probe;
@@ -40,7 +41,10 @@ impl State {
             EventKind::Bar { instrument, bar } => self.step_bar(event.now, *instrument, bar, effects),
             EventKind::WarmUp { instrument, bar } => self.on_warm_up(*instrument, bar),
             EventKind::Mark { instrument, price } => self.on_mark(*instrument, *price, effects),
-            EventKind::Timer => self.on_timer(effects),
+            EventKind::Timer => {
+                self.on_timer(effects);
+                self.send_waiting(effects);
+            }
             EventKind::Durable { intent } => self.on_durable(*intent, effects),
             EventKind::OrderUpdate { client_order_id, update } => {
                 self.on_order_update(*client_order_id, update, effects);

@@ -6,9 +6,10 @@ use smallvec::SmallVec;
 use crate::event::{Effect, Effects, Record, Report};
 use crate::money::Quantity;
 use crate::order::{
-    Attempt, ClientOrderId, Intent, IntentId, OrderInput, OrderKind, OrderRef, OrderRequest, OrderState,
-    OrderUpdate, Purpose, Side, Transition, transition,
+    Attempt, ClientOrderId, Intent, IntentId, OrderKind, OrderRef, OrderState, OrderUpdate, Purpose, Side,
+    Signing, Transition,
 };
+use crate::protocol::{Life, OrderInput, Stage, Step, transition};
 use crate::risk::{Checked, Draft, approve_exit};
 use crate::time::Timestamp;
 
@@ -50,19 +51,43 @@ impl State {
             intent,
             strategy,
             slot,
-            state: OrderState::Intended,
-            attempt: Attempt(0),
+            life: Life::begin(self.terms.sign(self.now)),
+            retry_at: Timestamp(i64::MIN),
             filled: Quantity::ZERO,
             trades: SmallVec::new(),
             cancelling: false,
         });
+        self.persist_signing(id, effects);
         Some(id)
     }
 
-    /// The intent is on stable storage: send it, unless it is an entry that may no longer be made.
-    pub(super) fn on_durable(&mut self, id: IntentId, effects: &mut Effects) {
+    /// The sending that is about to happen becomes durable before it does: whoever finds the row later knows when the
+    /// request can no longer be executed.
+    fn persist_signing(&mut self, id: IntentId, effects: &mut Effects) {
+        let epoch = self.identity.epoch;
         let Some(order) = self.orders.by_intent(id) else { return };
-        if order.state == OrderState::Intended {
+        let Some(signature) = order.life.stage().signature() else { return };
+        let attempt = next(order.life.attempt());
+        let request = order.intent.request(attempt, signature).hash();
+        let signing = Signing { intent: id, attempt, epoch, signature, request };
+        effects.push(Effect::Persist(Box::new(Record::Signing(signing))));
+    }
+
+    /// The intent and its signing are on stable storage: send it, unless it is an entry that may no longer be made.
+    pub(super) fn on_durable(&mut self, id: IntentId, effects: &mut Effects) {
+        let terms = self.terms;
+        let Some(order) = self.orders.by_intent(id) else { return };
+        if order.life.apply(OrderInput::Durable, &terms).is_ok() {
+            self.send(id, effects);
+        }
+    }
+
+    /// Sends what could not be sent when it became durable: the venue's budget was used up, or what a predecessor signed
+    /// was not yet over. Asked again and again by `Timer`.
+    pub(super) fn send_waiting(&mut self, effects: &mut Effects) {
+        let is_ready = |order: &&Order| matches!(order.life.stage(), Stage::Ready { .. });
+        let waiting: Vec<IntentId> = self.orders.open.iter().filter(is_ready).map(|o| o.intent.id).collect();
+        for id in waiting {
             self.send(id, effects);
         }
     }
@@ -70,7 +95,9 @@ impl State {
     fn send(&mut self, id: IntentId, effects: &mut Effects) {
         let Some(order) = self.orders.by_intent(id) else { return };
         let (strategy, slot, entry) = (order.strategy, order.slot, order.intent.purpose.is_entry());
-        let (valid_until, cancelling) = (order.intent.valid_until, order.cancelling);
+        let (valid_until, cancelling, retry_at) =
+            (order.intent.valid_until, order.cancelling, order.retry_at);
+        let signature = order.life.stage().signature();
         if entry {
             let refused = match self.gate(strategy, slot) {
                 Err(denial) => Some(denial.to_string()),
@@ -86,40 +113,50 @@ impl State {
             self.let_lapse(id, "not sent: cancelled before it was sent", effects);
             return;
         }
-        self.advance(id, OrderInput::Send, None, effects);
-        let now = self.now;
-        if let Some(order) = self.orders.by_intent(id).filter(|o| o.state == OrderState::Sent) {
-            let Intent { client_order_id, ref symbol, side, kind, quantity, valid_until, decided_at, .. } =
-                order.intent;
-            // An exit does not grow stale: its request is as young as its sending.
-            let life = valid_until.since(decided_at);
-            let valid_until = if entry { valid_until } else { now.plus(life) };
-            effects.push(Effect::Send(Box::new(OrderRequest {
-                intent: id,
-                attempt: order.attempt,
-                client_order_id,
-                symbol: symbol.clone(),
-                side,
-                kind,
-                quantity,
-                valid_until,
-            })));
+        if self.now < self.first_send.max(retry_at) {
+            return;
+        }
+        if signature.is_none_or(|signature| !self.terms.may_send(signature, self.now)) {
+            let reason = "its signature ran out before it was sent".to_owned();
+            self.advance(id, OrderInput::Withhold, Some(reason), effects);
+            self.renew(id, effects);
+            return;
+        }
+        self.advance(id, OrderInput::Send { at: self.now }, None, effects);
+        if let Some(order) = self.orders.by_intent(id)
+            && let Stage::Sent { signature } = order.life.stage()
+        {
+            let request = order.intent.request(order.life.attempt(), signature);
+            effects.push(Effect::Send(Box::new(request)));
         }
     }
 
-    /// Ends an order that never left us, or that the venue has proven not to have.
-    fn let_lapse(&mut self, id: IntentId, reason: &str, effects: &mut Effects) {
-        let absent = self.orders.by_intent(id).is_some_and(|o| o.state == OrderState::Absent);
-        if !absent {
-            self.advance(id, OrderInput::Expire, Some(reason.to_owned()), effects);
+    /// An order that is proven absent is signed anew as the next attempt, unless it is an entry that may no longer be
+    /// made. That is durable before it is sent.
+    fn renew(&mut self, id: IntentId, effects: &mut Effects) {
+        let Some(order) = self.orders.by_intent(id) else { return };
+        let (strategy, slot, entry) = (order.strategy, order.slot, order.intent.purpose.is_entry());
+        let (valid_until, cancelling) = (order.intent.valid_until, order.cancelling);
+        let barred = entry && (self.now > valid_until || self.gate(strategy, slot).is_err());
+        if barred || cancelling {
+            return self.after_end(id, effects);
         }
+        let signature = self.terms.sign(self.now);
+        if self.advance(id, OrderInput::Renew { signature }, None, effects) {
+            self.persist_signing(id, effects);
+        }
+    }
+
+    /// Ends an order that never left us.
+    fn let_lapse(&mut self, id: IntentId, reason: &str, effects: &mut Effects) {
+        self.advance(id, OrderInput::Expire, Some(reason.to_owned()), effects);
         self.after_end(id, effects);
     }
 
     pub(super) fn on_order_update(&mut self, id: ClientOrderId, update: &OrderUpdate, effects: &mut Effects) {
+        let terms = self.terms;
         let Some(order) = self.orders.by_client(id) else {
-            effects.push(Effect::Report(Report::Foreign { client_order_id: id }));
-            return;
+            return self.on_foreign(id, effects);
         };
         let intent = order.intent.id;
         let (input, detail) = match update {
@@ -132,28 +169,29 @@ impl State {
             OrderUpdate::Cancelled => (OrderInput::Cancel, None),
             OrderUpdate::Expired => (OrderInput::Expire, None),
             OrderUpdate::Unknown { message } => (OrderInput::LoseTrack, Some(message.clone())),
-            OrderUpdate::NotFound => (OrderInput::NotFound, None),
+            OrderUpdate::Throttled { retry_at, message } => {
+                order.retry_at = *retry_at;
+                (OrderInput::Throttle, Some(message.clone()))
+            }
+            OrderUpdate::NotFound { asked_at } => (OrderInput::NotFound { asked_at: *asked_at }, None),
         };
         // A fill can overtake the acceptance it belongs to; what is said late is no news.
         let late =
-            matches!((order.state, input), (OrderState::Filled, OrderInput::Accept | OrderInput::Cancel));
-        if late || !self.advance(intent, input, detail, effects) {
+            matches!((order.state(), input), (OrderState::Filled, OrderInput::Accept | OrderInput::Cancel));
+        // "Not found" that proves nothing yet, or that a fill has overtaken, is none either: it is asked again.
+        let early = matches!(input, OrderInput::NotFound { .. })
+            && transition(order.life.stage(), input, &terms).is_err();
+        if late || early || !self.advance(intent, input, detail, effects) {
             return;
         }
-        match self.orders.by_intent(intent).map(|o| o.state) {
-            Some(OrderState::Absent) => self.send_again(intent, effects),
+        match self.orders.by_intent(intent).map(|o| o.state()) {
+            Some(OrderState::Absent) => self.renew(intent, effects),
             Some(OrderState::Accepted | OrderState::PartiallyFilled) => {
                 self.cancel_if_wanted(intent, effects);
             }
             Some(state) if state.is_terminal() => self.after_end(intent, effects),
             _ => {}
         }
-    }
-
-    /// The venue has proven not to have the order: the one case in which it is sent again.
-    fn send_again(&mut self, id: IntentId, effects: &mut Effects) {
-        self.send(id, effects);
-        self.orders.settle(id);
     }
 
     fn cancel_if_wanted(&mut self, id: IntentId, effects: &mut Effects) {
@@ -170,18 +208,14 @@ impl State {
         detail: Option<String>,
         effects: &mut Effects,
     ) -> bool {
-        let (at, epoch) = (self.now, self.identity.epoch);
+        let (at, epoch, terms) = (self.now, self.identity.epoch, self.terms);
         let Some(order) = self.orders.by_intent(id) else { return false };
-        let from = order.state;
-        match transition(from, input) {
-            Ok(to) => {
-                if input == OrderInput::Send {
-                    order.attempt = Attempt(order.attempt.0.saturating_add(1));
+        match order.life.apply(input, &terms) {
+            Ok(step) => {
+                if let Some(Step { attempt, from, to }) = step {
+                    let row = Transition { intent: id, attempt, epoch, from, to, at, detail };
+                    effects.push(Effect::Persist(Box::new(Record::Transition(row))));
                 }
-                order.state = to;
-                let attempt = order.attempt;
-                let row = Transition { intent: id, attempt, epoch, from, to, at, detail };
-                effects.push(Effect::Persist(Box::new(Record::Transition(row))));
                 true
             }
             Err(transition) => {
@@ -195,7 +229,7 @@ impl State {
     pub(super) fn after_end(&mut self, id: IntentId, effects: &mut Effects) {
         let Some(order) = self.orders.by_intent(id) else { return };
         let (strategy, slot, purpose) = (order.strategy, order.slot, order.intent.purpose);
-        let refused = order.state == OrderState::Rejected;
+        let refused = order.state() == OrderState::Rejected;
         self.orders.settle(id);
         if let Some(held) = self.slot_mut(strategy, slot) {
             for guard in held.guards.iter_mut().filter(|g| g.order == Some(id)) {
@@ -240,8 +274,9 @@ impl State {
         let mine = |o: &&mut Order| o.strategy == strategy && o.slot == slot;
         for order in self.orders.open.iter_mut().filter(mine).filter(|o| which(o)) {
             order.cancelling = true;
-            // An order that has not left us lapses when it becomes durable; one on its way is cancelled when it arrives.
-            if matches!(order.state, OrderState::Accepted | OrderState::PartiallyFilled) {
+            // An order that has not left us lapses when it becomes durable, or with the next `Timer` if it is and waits;
+            // one on its way is cancelled when it arrives.
+            if matches!(order.state(), OrderState::Accepted | OrderState::PartiallyFilled) {
                 effects.push(Effect::Cancel(OrderRef::from(&order.intent)));
             }
         }
@@ -286,6 +321,10 @@ impl State {
             held.guards.clear();
         }
     }
+}
+
+fn next(attempt: Attempt) -> Attempt {
+    Attempt(attempt.0.saturating_add(1))
 }
 
 /// Orders that must be gone before what is held can be sold.

@@ -7,6 +7,7 @@ use crate::money::{MoneyError, Quantity};
 use crate::name::Symbol;
 use crate::order::{Intent, IntentId, TradeId};
 use crate::portfolio::Mark;
+use crate::protocol::{Life, VenueTerms};
 use crate::recovery::{
     BookedFill, Checkpoint, FillCursor, Guard, History, InstrumentMark, LedgerIdentity, OpenOrder, Watermark,
 };
@@ -52,7 +53,19 @@ impl State {
         identity: LedgerIdentity,
         history: &History,
     ) -> Result<Self, RecoverError> {
+        Self::recover_at(config, instruments, identity, history, VenueTerms::default())
+    }
+
+    /// As [`Self::recover`], at a venue whose answers lag and whose requests are signed.
+    pub fn recover_at(
+        config: &Config,
+        instruments: Vec<InstrumentSpec>,
+        identity: LedgerIdentity,
+        history: &History,
+        terms: VenueTerms,
+    ) -> Result<Self, RecoverError> {
         let mut state = Self::new(config.account.clone(), instruments, identity);
+        state.terms = terms;
         state.next_intent = history.next_intent.max(1);
         state.successions.clone_from(&history.successions);
         for wanted in &config.strategies {
@@ -98,12 +111,13 @@ impl State {
         let own = || fills.iter().rev().filter(|b| b.intent == open.intent.id);
         let filled: i64 = own().map(|b| b.fill.quantity.0).sum();
         let trades: SmallVec<[TradeId; 1]> = own().map(|b| b.fill.trade_id.clone()).collect();
+        let signature = open.signature.unwrap_or_else(|| self.terms.sign(open.intent.decided_at));
         self.orders.open.push(Order {
             intent: Intent { strategy: self.heir_of(open.intent.strategy), ..open.intent.clone() },
             strategy,
             slot,
-            state: open.state,
-            attempt: open.attempt,
+            life: Life::recovered(open.state, open.attempt, signature, &self.terms),
+            retry_at: Timestamp(i64::MIN),
             filled: Quantity(filled),
             trades,
             cancelling: false,

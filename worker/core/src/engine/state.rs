@@ -10,8 +10,9 @@ use crate::halt::{EntryBlock, Halt};
 use crate::instrument::{InstrumentId, InstrumentRules};
 use crate::money::{BasisPoints, Cash, Price, Quantity};
 use crate::name::{Asset, Symbol, Uid};
-use crate::order::{Attempt, ClientOrderId, Intent, IntentId, OrderState, Purpose, TradeId};
+use crate::order::{ClientOrderId, Intent, IntentId, OrderState, Purpose, TradeId};
 use crate::portfolio::{Mark, Position};
+use crate::protocol::{Life, VenueTerms};
 use crate::recovery::LedgerIdentity;
 use crate::signal::SignalState;
 use crate::time::{Millis, Timestamp};
@@ -25,6 +26,10 @@ use super::window::Window;
 pub struct State {
     pub(super) now: Timestamp,
     pub(super) identity: LedgerIdentity,
+    /// What bounds the doubt about an order at this venue.
+    pub(super) terms: VenueTerms,
+    /// No order is sent before this: what a predecessor signed may still be on its way.
+    pub(super) first_send: Timestamp,
     pub(super) next_intent: u64,
     pub(super) account: ResolvedAccount,
     pub(super) instruments: Vec<Instrument>,
@@ -122,8 +127,9 @@ pub(super) struct Order {
     pub(super) intent: Intent,
     pub(super) strategy: usize,
     pub(super) slot: usize,
-    pub(super) state: OrderState,
-    pub(super) attempt: Attempt,
+    pub(super) life: Life,
+    /// Not worth sending before this: the venue's budget was used up.
+    pub(super) retry_at: Timestamp,
     pub(super) filled: Quantity,
     /// Most orders trade once.
     pub(super) trades: SmallVec<[TradeId; 1]>,
@@ -157,7 +163,7 @@ impl Orders {
 
     /// Moves an order that has ended out of the way.
     pub(super) fn settle(&mut self, id: IntentId) {
-        if let Some(index) = self.open.iter().position(|o| o.intent.id == id && o.state.is_terminal()) {
+        if let Some(index) = self.open.iter().position(|o| o.intent.id == id && o.state().is_terminal()) {
             let order = self.open.remove(index);
             if self.ended.len() >= REMEMBERED {
                 self.ended.pop_front();
@@ -168,8 +174,13 @@ impl Orders {
 }
 
 impl Order {
+    pub(super) fn state(&self) -> OrderState {
+        self.life.state()
+    }
+
+    /// What counts as filled though it has not.
     pub(super) fn remaining(&self) -> Quantity {
-        Quantity(self.intent.quantity.0.saturating_sub(self.filled.0).max(0))
+        self.life.at_risk(self.intent.quantity, self.filled)
     }
 }
 
@@ -198,6 +209,8 @@ impl State {
         Self {
             now: Timestamp(i64::MIN),
             identity,
+            terms: VenueTerms::default(),
+            first_send: Timestamp(i64::MIN),
             next_intent: 1,
             account,
             instruments: instruments.collect(),

@@ -167,5 +167,5 @@ pub(super) fn is_predecessor(gone: &ResolvedStrategy, heir: &ResolvedStrategy) -
 /// Whether what becomes of the order is not known yet. One that rests at the venue is no obstacle: a stop goes over with
 /// the position it guards.
 fn is_under_way(order: &Order) -> bool {
-    order.cancelling || !matches!(order.state, OrderState::Accepted | OrderState::PartiallyFilled)
+    order.cancelling || !matches!(order.state(), OrderState::Accepted | OrderState::PartiallyFilled)
 }

@@ -100,8 +100,8 @@ pub struct OrderView {
 pub(super) fn order_view(order: &Order) -> OrderView {
     OrderView {
         intent: order.intent.clone(),
-        state: order.state,
-        attempt: order.attempt,
+        state: order.state(),
+        attempt: order.life.attempt(),
         filled: order.filled,
     }
 }

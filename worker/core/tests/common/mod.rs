@@ -167,9 +167,9 @@ impl Desk {
         }
     }
 
-    /// Answers every intent with `Durable`; returns the requests sent.
+    /// Answers every signing with `Durable`; returns the requests sent.
     pub fn durable(&mut self, effects: &Effects) -> Vec<OrderRequest> {
-        let ids: Vec<IntentId> = intents(effects).iter().map(|i| i.id).collect();
+        let ids: Vec<IntentId> = signings(effects).iter().map(|s| s.intent).collect();
         let mut sent = Vec::new();
         for intent in ids {
             sent.extend(requests(&self.tell(EventKind::Durable { intent })));
@@ -235,6 +235,11 @@ pub fn intents(effects: &Effects) -> Vec<&Intent> {
             _ => None,
         })
         .collect()
+}
+
+pub fn signings(effects: &Effects) -> Vec<Signing> {
+    let signing = |record: &Record| if let Record::Signing(signing) = record { Some(*signing) } else { None };
+    records(effects).into_iter().filter_map(signing).collect()
 }
 
 pub fn records(effects: &Effects) -> Vec<&Record> {

@@ -7,13 +7,16 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Connection, Sqlite, SqliteConnection};
 use tradewind_core::event::Record;
-use tradewind_core::order::{Fill, IntentId, Transition};
+use tradewind_core::order::{Fill, IntentId, Signing, Transition};
 use tradewind_core::recovery::{Checkpoint, LedgerIdentity};
 
 use super::{Cache, SqliteLedger, SqliteReader, fault, read};
 use crate::balances::Balances;
 use crate::chain::{ChainHead, Value, link};
-use crate::conflict::{already_there, check_epoch, not_there, other_numbers, stands_at, stands_elsewhere};
+use crate::conflict::{
+    already_there, check_epoch, is_next_sending, not_there, not_to_be_sent, other_numbers, stands_at,
+    stands_elsewhere,
+};
 use crate::error::LedgerError;
 use crate::port::{Batch, Committed, LedgerReader};
 use crate::rows::{self, DECISION_COLUMNS, EQUITY_COLUMNS, Table, insert_sql, intent_number, whole};
@@ -161,6 +164,7 @@ impl Writer<'_> {
                     other => other,
                 })?;
             }
+            Record::Signing(signing) => self.signing(signing).await?,
             Record::Transition(transition) => self.transition(transition).await?,
             Record::Fill { intent, fill } => return self.fill(*intent, fill).await,
             Record::Halt(change) => self.append(&rows::HALTS, rows::halt(change)?).await?,
@@ -183,7 +187,25 @@ impl Writer<'_> {
         Ok(false)
     }
 
-    /// The compare-and-set of an order's state, and its row.
+    async fn signing(&mut self, signing: &Signing) -> Result<(), LedgerError> {
+        check_epoch(signing.intent, signing.epoch, self.identity)?;
+        let id = intent_number(signing.intent)?;
+        let found: Option<(String, i64)> = sqlx::query_as("SELECT state, attempt FROM intents WHERE id = ?")
+            .bind(id)
+            .fetch_optional(&mut *self.conn)
+            .await
+            .map_err(|e| fault::sql(self.path, e))?;
+        let (state, attempt) = found
+            .and_then(|(state, attempt)| Some((state.parse().ok()?, attempt)))
+            .ok_or_else(|| not_there(signing.intent))?;
+        if !is_next_sending(signing, state, attempt) {
+            return Err(not_to_be_sent(signing, state, attempt));
+        }
+        self.append(&rows::SIGNINGS, rows::signing(signing)?).await
+    }
+
+    /// The compare-and-set of an order's state, and its row. The same rule as
+    /// [`tradewind_core::protocol::Stand::admits`], as one statement.
     async fn transition(&mut self, transition: &Transition) -> Result<(), LedgerError> {
         check_epoch(transition.intent, transition.epoch, self.identity)?;
         let id = intent_number(transition.intent)?;

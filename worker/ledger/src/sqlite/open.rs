@@ -22,12 +22,14 @@ const SCHEMA: i64 = 3;
 const BUSY: Duration = Duration::from_secs(2);
 
 fn migrator() -> Migrator {
-    let ledger = include_str!("../../migrations/sqlite/0001_ledger.sql");
-    let successions = include_str!("../../migrations/sqlite/0003_successions.sql");
-    let step = |version, name: &'static str, sql: &'static str| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    let step = |version, name: &'static str, text: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
     };
-    Migrator::with_migrations(vec![step(1, "ledger", ledger), step(SCHEMA, "successions", successions)])
+    Migrator::with_migrations(vec![
+        step(1, "ledger", include_str!("../../migrations/sqlite/0001_ledger.sql")),
+        step(2, "signings", include_str!("../../migrations/sqlite/0002_signings.sql")),
+        step(SCHEMA, "successions", include_str!("../../migrations/sqlite/0003_successions.sql")),
+    ])
 }
 
 /// Whose ledger may be opened for writing.

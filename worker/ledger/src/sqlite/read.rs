@@ -13,6 +13,7 @@ use tradewind_core::name::Uid;
 use tradewind_core::order::{
     Attempt, ClientOrderId, Epoch, Fee, Fill, Incarnation, Intent, IntentId, OrderKind, OrderState, TradeId,
 };
+use tradewind_core::protocol::Signature;
 use tradewind_core::recovery::{BookedFill, Checkpoint, History, LedgerIdentity, OpenOrder};
 use tradewind_core::time::Timestamp;
 
@@ -182,14 +183,24 @@ pub(super) async fn history(conn: &mut SqliteConnection, path: &Path) -> Result<
 }
 
 async fn open_orders(conn: &mut SqliteConnection, path: &Path) -> Result<Vec<OpenOrder>, LedgerError> {
-    let sql = "SELECT seq, id, client_order_id, strategy, symbol, side, kind, quantity_units, purpose, \
-        reference_price_units, decision_bar, decided_at, valid_until, epoch, attempt, state FROM intents \
-        WHERE state IN ('Intended', 'Sent', 'Accepted', 'PartiallyFilled', 'Unknown') ORDER BY id";
+    let sql = "SELECT i.seq, i.id, i.client_order_id, i.strategy, i.symbol, i.side, i.kind, i.quantity_units, \
+        i.purpose, i.reference_price_units, i.decision_bar, i.decided_at, i.valid_until, i.epoch, i.attempt, i.state, \
+        s.signed_at, s.valid_until FROM intents i \
+        LEFT JOIN signings s ON s.seq = (SELECT MAX(n.seq) FROM signings n WHERE n.intent = i.id) \
+        WHERE i.state IN ('Intended', 'Sent', 'Accepted', 'PartiallyFilled', 'Unknown') ORDER BY i.id";
     let rows = sqlx::query(sql).fetch_all(conn).await.map_err(|e| fault::sql(path, e))?;
     rows.iter().map(|row| open_order(&Cells::new(row, path, "intents"))).collect()
 }
 
 fn open_order(cells: &Cells<'_>) -> Result<OpenOrder, LedgerError> {
+    let times = (cells.optional_int(16)?, cells.optional_int(17)?);
+    let signature = match times {
+        (Some(at), Some(until)) => {
+            Some(Signature { signed_at: Timestamp(at), valid_until: Timestamp(until) })
+        }
+        // From before signings were kept.
+        _ => None,
+    };
     Ok(OpenOrder {
         intent: Intent {
             id: IntentId(cells.number(1)?),
@@ -208,6 +219,7 @@ fn open_order(cells: &Cells<'_>) -> Result<OpenOrder, LedgerError> {
         },
         attempt: Attempt(cells.number(14)?),
         state: cells.parsed(15, |t| t.parse::<OrderState>().ok())?,
+        signature,
     })
 }
 

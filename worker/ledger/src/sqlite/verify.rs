@@ -71,7 +71,7 @@ pub(super) fn intact(cells: &Cells<'_>, table: &Table) -> Result<(), LedgerError
 pub(super) async fn complete(conn: &mut SqliteConnection, path: &Path) -> Result<(), LedgerError> {
     let sql = "SELECT (SELECT COUNT(*) FROM intents) + (SELECT COUNT(*) FROM transitions) + \
         (SELECT COUNT(*) FROM fills) + (SELECT COUNT(*) FROM halts) + (SELECT COUNT(*) FROM transfers) + \
-        (SELECT COUNT(*) FROM rebases) + (SELECT COUNT(*) FROM successions)";
+        (SELECT COUNT(*) FROM rebases) + (SELECT COUNT(*) FROM signings) + (SELECT COUNT(*) FROM successions)";
     let rows: i64 = sqlx::query_scalar(sql).fetch_one(&mut *conn).await.map_err(|e| fault::sql(path, e))?;
     let writer = read::writer_row(conn, path).await?;
     let last = whole("row number", writer.head.seq)?;

@@ -12,8 +12,9 @@ use tradewind_core::money::{Cash, Percent, Price, Quantity};
 use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::order::{
     Attempt, ClientOrderId, Epoch, Fee, Fill, Incarnation, Intent, IntentId, Liquidity, OrderKind,
-    OrderState, Purpose, Side, TradeId, Transition,
+    OrderState, Purpose, RequestHash, Side, Signing, TradeId, Transition,
 };
+use tradewind_core::protocol::Signature;
 use tradewind_core::recovery::{Checkpoint, InstrumentMark, LedgerIdentity, Watermark};
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{Batch, DecisionRow, EquityRow, Ledger, SqliteLedger, SqliteOptions};
@@ -86,6 +87,17 @@ pub(crate) fn step(id: u64, epoch: u64, attempt: u32, from: OrderState, to: Orde
         to,
         at: Timestamp(2_500),
         detail: (to == OrderState::Accepted).then(|| "venue-1".to_owned()),
+    })
+}
+
+/// The sending that comes next, signed at 2 s for 5 s.
+pub(crate) fn signing(id: u64, epoch: u64, attempt: u32) -> Record {
+    Record::Signing(Signing {
+        intent: IntentId(id),
+        attempt: Attempt(attempt),
+        epoch: Epoch(epoch),
+        signature: Signature { signed_at: Timestamp(2_000), valid_until: Timestamp(7_000) },
+        request: RequestHash([7; 32]),
     })
 }
 

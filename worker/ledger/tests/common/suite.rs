@@ -26,7 +26,8 @@ macro_rules! suite {
         $crate::suite!($make:
             an_empty_ledger_has_an_empty_history, what_was_committed_comes_back,
             a_number_or_client_order_id_is_taken_once, a_transition_starts_where_the_order_stands,
-            a_send_from_absent_is_one_attempt_more, a_fill_told_twice_is_one_fill,
+            a_send_from_absent_is_one_attempt_more, a_signing_is_of_the_sending_that_comes_next,
+            a_fill_told_twice_is_one_fill,
             a_trade_with_other_numbers_is_a_conflict, a_refused_record_takes_its_whole_batch_back,
             rows_of_another_epoch_are_refused, decisions_are_found_newest_first, trades_read_as_people_write_them,
             equity_is_kept_per_strategy_and_for_the_account, pruning_spares_what_money_rests_on,
@@ -72,8 +73,8 @@ pub(crate) async fn what_was_committed_comes_back<L: Ledger>(mut ledger: L) {
     let expected = History {
         next_intent: 7,
         open_orders: vec![
-            OpenOrder { intent: intent(4, 1), attempt: Attempt(1), state: PartiallyFilled },
-            OpenOrder { intent: intent(6, 1), attempt: Attempt(0), state: Intended },
+            OpenOrder { intent: intent(4, 1), attempt: Attempt(1), state: PartiallyFilled, signature: None },
+            OpenOrder { intent: intent(6, 1), attempt: Attempt(0), state: Intended, signature: None },
         ],
         fills: vec![of("t-1", 4), of("t-2", 5)],
         transfers: vec![transfer("10000", None)],
@@ -132,13 +133,30 @@ pub(crate) async fn a_send_from_absent_is_one_attempt_more<L: Ledger>(mut ledger
     ];
     commit(&mut ledger, &lost).await.unwrap();
     assert!(ledger.history().await.unwrap().open_orders.is_empty(), "absent is terminal");
+    commit(&mut ledger, &[step(1, 1, 1, Absent, Intended), signing(1, 1, 2)]).await.unwrap();
     for attempt in [1, 3] {
-        let error = commit(&mut ledger, &[step(1, 1, attempt, Absent, Sent)]).await.unwrap_err();
+        let error = commit(&mut ledger, &[step(1, 1, attempt, Intended, Sent)]).await.unwrap_err();
         assert!(matches!(error, LedgerError::Conflict { .. }), "attempt {attempt}: {error:?}");
     }
-    commit(&mut ledger, &[step(1, 1, 2, Absent, Sent)]).await.unwrap();
+    commit(&mut ledger, &[step(1, 1, 2, Intended, Sent)]).await.unwrap();
     let open = ledger.history().await.unwrap().open_orders;
     assert_eq!((open[0].state, open[0].attempt), (Sent, Attempt(2)));
+}
+
+pub(crate) async fn a_signing_is_of_the_sending_that_comes_next<L: Ledger>(mut ledger: L) {
+    commit(&mut ledger, &[Record::Intent(intent(1, 1)), signing(1, 1, 1)]).await.unwrap();
+    let wrong = [signing(1, 1, 0), signing(1, 1, 2), signing(1, 2, 1), signing(9, 1, 1)];
+    for record in wrong {
+        let error = commit(&mut ledger, std::slice::from_ref(&record)).await.unwrap_err();
+        assert!(matches!(error, LedgerError::Conflict { .. }), "{record:?}: {error:?}");
+    }
+    let open = ledger.history().await.unwrap().open_orders;
+    let signature = Signature { signed_at: Timestamp(2_000), valid_until: Timestamp(7_000) };
+    assert_eq!(open[0].signature, Some(signature));
+    commit(&mut ledger, &[step(1, 1, 1, Intended, Sent)]).await.unwrap();
+    let error = commit(&mut ledger, &[signing(1, 1, 2)]).await.unwrap_err();
+    assert!(matches!(error, LedgerError::Conflict { .. }), "it may have arrived: {error:?}");
+    assert_eq!(ledger.history().await.unwrap().open_orders[0].signature, Some(signature));
 }
 
 pub(crate) async fn a_fill_told_twice_is_one_fill<L: Ledger>(mut ledger: L) {
@@ -338,6 +356,7 @@ pub(crate) async fn what_a_predecessor_has_and_gets_is_its_successors<L: Ledger>
         Record::Transfer(transfer("1000", None)),
         Record::Transfer(transfer("400", Some(done.from))),
         Record::Intent(intent(1, 1)),
+        signing(1, 1, 1),
         booked("t-1", 1),
         Record::Succession(done),
         booked("t-2", 1),
@@ -355,7 +374,11 @@ pub(crate) async fn what_a_predecessor_has_and_gets_is_its_successors<L: Ledger>
     let expected =
         [row(None, "USD", "600"), row(Some(done.to), "BTC", "0.4"), row(Some(done.to), "USD", "359.936")];
     assert_eq!(ledger.balances().await.unwrap(), expected);
-    assert_eq!(ledger.history().await.unwrap().successions, [done]);
+    let history = ledger.history().await.unwrap();
+    assert_eq!(history.successions, [done]);
+    // Signed at 2 s for 5 s: whoever has the order now must know until when the venue takes it.
+    let signature = Signature { signed_at: Timestamp(2_000), valid_until: Timestamp(7_000) };
+    assert_eq!(history.open_orders[0].signature, Some(signature));
     let bad = [Record::Succession(Succession { from: done.to, ..done }), booked("t-1", 2)];
     assert!(commit(&mut ledger, &bad).await.is_err());
     assert_eq!(ledger.history().await.unwrap().successions, [done], "a refused batch leaves none");

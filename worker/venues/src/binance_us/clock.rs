@@ -3,7 +3,7 @@
 use tradewind_core::time::{Millis, Timestamp};
 
 /// The most an estimate may be wrong by; half the time its measuring took. Also what is told as
-/// [`tradewind_core::order::VenueTerms::clock_skew`].
+/// [`tradewind_core::protocol::VenueTerms::clock_skew`].
 pub const MAX_ERROR: Millis = Millis(500);
 /// The most our clock may differ from the venue's. The difference is corrected; more of it is a broken clock, and all
 /// times we record would be wrong.

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 use tradewind_core::name::Symbol;
-use tradewind_core::order::VenueTerms;
+use tradewind_core::protocol::VenueTerms;
 use tradewind_core::time::{Millis, Timestamp};
 
 pub use budget::{Budget, Need, Usage, Wait};

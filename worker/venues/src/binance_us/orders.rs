@@ -1,7 +1,8 @@
 //! Placing, cancelling and looking up orders, and the port.
 
 use smol_str::{SmolStr, format_smolstr};
-use tradewind_core::order::{ClientOrderId, OrderRef, OrderRequest, OrderState, Side, VenueTerms};
+use tradewind_core::order::{ClientOrderId, OrderRef, OrderRequest, OrderState, Side};
+use tradewind_core::protocol::VenueTerms;
 use tradewind_core::recovery::FillCursor;
 use tradewind_core::time::{Millis, Timestamp};
 
@@ -221,8 +222,8 @@ impl Venue for BinanceUs {
     }
 
     async fn place(&mut self, request: &OrderRequest, now: Timestamp) -> PlaceOutcome {
-        let signed_at = self.now();
-        self.send_order(request, now, signed_at).await
+        // The signature in the ledger is the one that is sent: a later time would outlive what the ledger knows of it.
+        self.send_order(request, now, request.signature.signed_at).await
     }
 
     async fn cancel(&mut self, order: &OrderRef, _now: Timestamp) -> CancelOutcome {

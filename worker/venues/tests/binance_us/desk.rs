@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tradewind_core::money::{Price, Quantity};
 use tradewind_core::name::Symbol;
 use tradewind_core::order::{Attempt, ClientOrderId, IntentId, OrderKind, OrderRef, OrderRequest, Side};
+use tradewind_core::protocol::Signature;
 use tradewind_core::time::Timestamp;
 use tradewind_venues::binance_us::rules::{ExchangeInfo, SymbolRules};
 use tradewind_venues::binance_us::{BinanceUs, Settings};
@@ -57,6 +58,7 @@ pub fn order(side: Side, kind: OrderKind, quantity: &str) -> OrderRequest {
         kind,
         quantity: self::quantity(quantity),
         valid_until: Timestamp(i64::MAX),
+        signature: Signature { signed_at: Timestamp(NOW), valid_until: Timestamp(NOW + 5_000) },
     }
 }
 

@@ -1,6 +1,7 @@
 //! Orders by the port: placed, cancelled, looked up; and what holds them back.
 
-use tradewind_core::order::{OrderKind, OrderState, Side, VenueTerms};
+use tradewind_core::order::{OrderKind, OrderState, Side};
+use tradewind_core::protocol::VenueTerms;
 use tradewind_core::time::Millis;
 use tradewind_venues::{CancelOutcome, Lookup, PlaceOutcome, Venue};
 

@@ -9,6 +9,7 @@ use tradewind_core::name::{Asset, Symbol, Uid};
 use tradewind_core::order::{
     Attempt, ClientOrderId, Fill, Incarnation, IntentId, OrderKind, OrderRef, OrderRequest, OrderState, Side,
 };
+use tradewind_core::protocol::VenueTerms;
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_venues::{
     CancelOutcome, FillCursor, Lookup, OrderSnapshot, PaperVenue, Phase, PhaseOutcome, PlaceOutcome, Venue,
@@ -167,6 +168,7 @@ impl Desk {
             kind,
             quantity: rules.parse_quantity(quantity).unwrap(),
             valid_until: Timestamp(i64::MAX),
+            signature: VenueTerms::default().sign(Timestamp(0)),
         }
     }
 

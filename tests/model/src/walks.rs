@@ -1,0 +1,61 @@
+//! The worlds that are walked through, each with what it is about.
+
+use crate::world::Bounds;
+
+/// One worker, one order, and a wire that loses and delays.
+pub const WIRE: Bounds = Bounds {
+    horizon: 7,
+    intents: 1,
+    attempts: 2,
+    crashes: 0,
+    openings: 0,
+    rollbacks: 0,
+    cancels: 0,
+    throttles: 0,
+    exits: false,
+    foreign_coins: false,
+    partial_fills: false,
+};
+
+/// A worker that is killed at any step, and its successor.
+pub const KILLED: Bounds = Bounds { crashes: 1, openings: 1, ..WIRE };
+
+/// A worker that is paused at any step and wakes up beside its successor.
+pub const PAUSED: Bounds = Bounds { horizon: 8, openings: 1, ..WIRE };
+
+/// A ledger that loses its last commit, and then its worker.
+pub const ROLLED_BACK: Bounds =
+    Bounds { horizon: 6, intents: 2, attempts: 1, openings: 1, rollbacks: 1, ..WIRE };
+
+/// Partial fills, cancels that cross them, sendings held back.
+pub const TRADED: Bounds = Bounds { cancels: 1, throttles: 1, partial_fills: true, ..WIRE };
+
+/// What was bought is sold while the worker changes. Walked by `make model-check`.
+pub const SOLD: Bounds =
+    Bounds { horizon: 6, intents: 2, attempts: 1, exits: true, foreign_coins: true, openings: 1, ..WIRE };
+
+/// Nearly all of it at once: too large to be walked to its end. Cancels have a world of one order of their own.
+pub const EVERYTHING: Bounds = Bounds {
+    horizon: 16,
+    intents: 2,
+    attempts: 2,
+    crashes: 2,
+    openings: 3,
+    rollbacks: 1,
+    cancels: 0,
+    throttles: 1,
+    exits: true,
+    foreign_coins: false,
+    partial_fills: true,
+};
+
+/// All worlds by name.
+pub const ALL: [(&str, Bounds); 7] = [
+    ("wire", WIRE),
+    ("killed", KILLED),
+    ("paused", PAUSED),
+    ("rolled-back", ROLLED_BACK),
+    ("traded", TRADED),
+    ("sold", SOLD),
+    ("everything", EVERYTHING),
+];

@@ -1,0 +1,52 @@
+//! Every order of events within bounds. `make model-check` walks further.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use stateright::{Checker, HasDiscoveries, Model};
+use tradewind_model::{Bounds, Protocol, walks};
+
+/// Walks through a world in breadth, to its end: what must be true is, and what can be is reached.
+fn walk(bounds: Bounds) -> usize {
+    let checker = checker(bounds).spawn_bfs().join();
+    tell(&checker);
+    checker.assert_properties();
+    checker.unique_state_count()
+}
+
+/// For whoever reads the output: how large the world is.
+fn tell(checker: &impl Checker<Protocol>) {
+    println!(
+        "{} unique states of {}, depth {}",
+        checker.unique_state_count(),
+        checker.state_count(),
+        checker.max_depth()
+    );
+}
+
+fn checker(bounds: Bounds) -> stateright::CheckerBuilder<Protocol> {
+    Protocol { bounds }.checker().threads(2).finish_when(HasDiscoveries::AnyFailures)
+}
+
+#[test]
+fn one_worker_and_a_wire_that_loses_and_delays() {
+    walk(walks::WIRE);
+}
+
+#[test]
+fn a_worker_that_is_killed_at_any_step() {
+    walk(walks::KILLED);
+}
+
+#[test]
+fn a_worker_that_is_paused_at_any_step_beside_its_successor() {
+    assert!(walk(walks::PAUSED) >= 1_000_000, "a world that shrank proves less");
+}
+
+#[test]
+fn a_ledger_that_loses_its_last_commit() {
+    walk(walks::ROLLED_BACK);
+}
+
+#[test]
+fn partial_fills_cancels_and_sendings_held_back() {
+    walk(walks::TRADED);
+}

@@ -1,0 +1,140 @@
+//! The engine at a venue whose requests are signed and whose answers lag: what waits, and for how long.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod common;
+
+use common::*;
+use tradewind_core::event::{Effect, Effects, Event, EventKind, Report};
+use tradewind_core::halt::HaltOrigin;
+use tradewind_core::order::{Attempt, ClientOrderId, IntentId, OrderRequest, OrderState, OrderUpdate};
+use tradewind_core::protocol::{Origin, VenueTerms};
+use tradewind_core::time::{Millis, Timestamp};
+
+/// Signed requests live 5 s, the clocks differ by 1 s at most, look-ups lag by 2 s.
+const TERMS: VenueTerms =
+    VenueTerms { signature_life: Millis(5_000), clock_skew: Millis(1_000), query_lag: Millis(2_000) };
+const LEASE: Millis = Millis(15_000);
+
+/// A desk that was opened long ago, has seen its bars and decides to buy at the end of the fourth hour; the decision's
+/// effects, and its time.
+fn decided() -> (Desk, Effects, Timestamp) {
+    let mut desk = Desk::new(vec![strategy(1, &["BTC-USD"])], &["BTC-USD"]);
+    desk.state.set_terms(TERMS, Timestamp(0), LEASE);
+    desk.warm(0);
+    let effects = desk.bar(0, "110");
+    assert_eq!((intents(&effects).len(), signings(&effects).len()), (1, 1));
+    let now = desk.now();
+    (desk, effects, now)
+}
+
+/// An event that many milliseconds after a time.
+fn later(desk: &mut Desk, start: Timestamp, ms: i64, kind: EventKind) -> Effects {
+    let mut effects = Vec::new();
+    desk.state.step(&Event { now: start.plus(Millis(ms)), kind }, &mut effects);
+    effects
+}
+
+fn update(
+    desk: &mut Desk,
+    start: Timestamp,
+    ms: i64,
+    request: &OrderRequest,
+    update: OrderUpdate,
+) -> Effects {
+    later(desk, start, ms, EventKind::OrderUpdate { client_order_id: request.client_order_id, update })
+}
+
+fn durable(desk: &mut Desk, start: Timestamp, ms: i64, effects: &Effects) -> Effects {
+    let intent = signings(effects)[0].intent;
+    later(desk, start, ms, EventKind::Durable { intent })
+}
+
+#[test]
+fn what_is_sent_is_what_was_made_durable() {
+    let (mut desk, effects, start) = decided();
+    let signing = signings(&effects)[0];
+    let sent = requests(&durable(&mut desk, start, 20, &effects)).remove(0);
+    assert_eq!((sent.hash(), sent.signature), (signing.request, signing.signature));
+    assert_eq!((sent.attempt, signing.attempt), (Attempt(1), Attempt(1)));
+    assert_eq!(
+        (signing.signature.signed_at, signing.signature.valid_until),
+        (start, start.plus(Millis(5_000)))
+    );
+}
+
+#[test]
+fn not_found_proves_nothing_before_signature_clock_and_lag_are_over() {
+    let (mut desk, effects, start) = decided();
+    let sent = requests(&durable(&mut desk, start, 0, &effects)).remove(0);
+    update(&mut desk, start, 900, &sent, OrderUpdate::Unknown { message: "time-out".into() });
+    let asked_at = start.plus(Millis(8_000));
+    let effects = update(&mut desk, start, 8_000, &sent, OrderUpdate::NotFound { asked_at });
+    assert!(effects.is_empty(), "no news, no complaint: {effects:?}");
+    assert_eq!(desk.state.open_orders()[0].state, OrderState::Unknown);
+    // 5 s of signature, 1 s of clock, 2 s of lag, and the first millisecond after.
+    let asked_at = start.plus(Millis(8_001));
+    let effects = update(&mut desk, start, 8_050, &sent, OrderUpdate::NotFound { asked_at });
+    let again = requests(&durable(&mut desk, start, 8_060, &effects)).remove(0);
+    assert_eq!((again.client_order_id, again.attempt), (sent.client_order_id, Attempt(2)));
+    assert_eq!(again.signature.signed_at, start.plus(Millis(8_050)));
+}
+
+#[test]
+fn a_signature_that_ran_out_during_the_commit_is_not_used() {
+    let (mut desk, effects, start) = decided();
+    let slow = durable(&mut desk, start, 5_001, &effects);
+    assert!(requests(&slow).is_empty(), "{slow:?}");
+    let sent = requests(&durable(&mut desk, start, 5_010, &slow)).remove(0);
+    assert_eq!(
+        sent.signature.signed_at,
+        start.plus(Millis(5_001)),
+        "signed anew, and durable before it left"
+    );
+}
+
+#[test]
+fn a_throttled_order_is_sent_when_the_budget_allows() {
+    let (mut desk, effects, start) = decided();
+    let sent = requests(&durable(&mut desk, start, 0, &effects)).remove(0);
+    let throttled = OrderUpdate::Throttled { retry_at: start.plus(Millis(2_000)), message: "weight".into() };
+    update(&mut desk, start, 1, &sent, throttled);
+    assert!(requests(&later(&mut desk, start, 1_999, EventKind::Timer)).is_empty());
+    let again = requests(&later(&mut desk, start, 2_000, EventKind::Timer)).remove(0);
+    assert_eq!(again.hash(), sent.hash(), "the same bytes");
+    assert!(requests(&later(&mut desk, start, 2_001, EventKind::Timer)).is_empty());
+}
+
+#[test]
+fn a_successor_sends_nothing_until_its_predecessors_signatures_are_over() {
+    let (mut desk, effects, start) = decided();
+    desk.state.set_terms(TERMS, start, LEASE);
+    assert!(requests(&durable(&mut desk, start, 0, &effects)).is_empty());
+    assert!(requests(&later(&mut desk, start, 23_000, EventKind::Timer)).is_empty());
+    // 15 s of Lease, 5 s, 1 s, 2 s and a millisecond; by then its own signature is over too.
+    let effects = later(&mut desk, start, 23_001, EventKind::Timer);
+    let sent = requests(&durable(&mut desk, start, 23_002, &effects));
+    assert_eq!(sent.len(), 1);
+    assert_eq!(desk.state.open_orders()[0].attempt, Attempt(1));
+}
+
+#[test]
+fn an_order_of_ours_that_the_ledger_never_made_stops_entries_and_keeps_its_number() {
+    let mut desk = Desk::new(vec![strategy(1, &["BTC-USD"])], &["BTC-USD"]);
+    desk.warm(0);
+    let lost = ClientOrderId::derive(identity().incarnation, strategy(1, &[]).uid, IntentId(3));
+    let effects = desk.update(lost, OrderUpdate::Accepted { venue_order_id: "V".into() });
+    let told =
+        |e: &Effect| matches!(e, Effect::Report(Report::Foreign { origin: Origin::Lost(IntentId(3)), .. }));
+    assert!(effects.iter().any(told), "{effects:?}");
+    assert_eq!(desk.state.halts()[0].origin, HaltOrigin::LedgerUnknown);
+    assert!(intents(&desk.bar(0, "110")).is_empty());
+    let name = desk.state.halts()[0].name.clone();
+    let at = desk.now();
+    desk.tell(EventKind::HaltChange(tradewind_core::event::HaltChange::Cleared {
+        name,
+        by: "a person".into(),
+        at,
+    }));
+    desk.bar(0, "90");
+    assert_eq!(intents(&desk.bar(0, "130"))[0].id, IntentId(4));
+}
