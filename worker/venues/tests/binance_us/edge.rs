@@ -42,7 +42,8 @@ async fn what_was_made_durable_is_what_is_sent() {
     let exact = desk.venue.exact_order(&market_buy(), now, now).unwrap().unwrap();
     desk.now.set(NOW + 700);
     desk.server.then(Act::json(200, ours("order_ack_full")));
-    desk.venue.send_order(&market_buy(), now, now).await;
+    // Sent later than it was signed.
+    place(&mut desk).await;
     let asked = desk.server.last();
     assert_eq!(asked.query.rsplit_once("&signature=").unwrap().0, exact.query);
 }
