@@ -122,7 +122,7 @@ async fn without_a_connection_nothing_was_sent() {
 
 #[tokio::test]
 async fn a_silent_venue_is_left_after_the_deadline() {
-    let mut desk = Desk::with(&["BTC-USDT"], Duration::from_millis(300)).await;
+    let mut desk = Desk::with(&["BTC-USDT"], Duration::from_secs(2)).await;
     desk.venue.refresh().await.unwrap();
     desk.server.then(Act::Silence);
     let outcome = place(&mut desk).await;
