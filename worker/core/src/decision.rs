@@ -142,9 +142,8 @@ impl Decision {
             Outcome::Nothing(denial) => (3, denial.number()),
         };
         // Written where it stays: gathered elsewhere first, it would be read again before it is through the processor.
-        let start = out.len();
-        out.resize(start + HEAD, 0);
-        let Some(head) = out.get_mut(start..).and_then(<[u8]>::first_chunk_mut::<HEAD>) else { return };
+        out.extend_from_slice(&[0; HEAD]);
+        let Some(head) = out.last_chunk_mut::<HEAD>() else { return };
         head[..8].copy_from_slice(&self.at.0.to_le_bytes());
         head[8..16].copy_from_slice(&self.bar.0.to_le_bytes());
         head[16..24].copy_from_slice(&self.close.0.to_le_bytes());

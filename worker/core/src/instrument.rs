@@ -118,6 +118,11 @@ impl InstrumentRules {
         product.checked_mul(self.notional_unit).map(Cash).ok_or(MoneyError::Overflow { what: "a notional" })
     }
 
+    /// Cash that a quantity is worth for each price unit, where it is of usual size.
+    pub fn per_price_unit(&self, quantity: Quantity) -> Option<i64> {
+        i128::from(quantity.0).checked_mul(self.notional_unit).and_then(|worth| i64::try_from(worth).ok())
+    }
+
     /// The largest multiple of the lot that `cash` buys at `price` (rounded down: never more than intended).
     pub fn quantity_for(&self, cash: Cash, price: Price) -> Result<Quantity, MoneyError> {
         if price.0 <= 0 {

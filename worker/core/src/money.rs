@@ -239,6 +239,10 @@ pub fn mul_div(
     if value == 0 || numerator == 0 {
         return Ok(0);
     }
+    // A limit of 100 %, say: a product and a wide division for nothing.
+    if numerator == denominator {
+        return Ok(value);
+    }
     if let Some(product) = value.checked_mul(numerator) {
         return div_round(product, denominator, rounding);
     }

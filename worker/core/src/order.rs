@@ -42,16 +42,14 @@ pub struct ClientOrderId(pub Uuid);
 impl ClientOrderId {
     /// The id of that intent in that ledger.
     pub fn derive(incarnation: Incarnation, strategy: Uid, intent: IntentId) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"tradewind client order id v1");
-        hasher.update(strategy.0.as_bytes());
-        hasher.update(&intent.0.to_be_bytes());
+        let mut text = [0_u8; 52];
+        text[..28].copy_from_slice(b"tradewind client order id v1");
+        text[28..44].copy_from_slice(strategy.0.as_bytes());
+        text[44..].copy_from_slice(&intent.0.to_be_bytes());
+        let digest = blake3::hash(&text);
         let mut bytes = [0_u8; 16];
-        let tag = incarnation.0.to_be_bytes();
-        let rest = hasher.finalize();
-        for (target, source) in bytes.iter_mut().zip(tag.iter().chain(rest.as_bytes())) {
-            *target = *source;
-        }
+        bytes[..4].copy_from_slice(&incarnation.0.to_be_bytes());
+        bytes[4..].copy_from_slice(&digest.as_bytes()[..12]);
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 

@@ -19,22 +19,17 @@ pub struct Position {
     pub cost: Cash,
     /// Profit and loss of what was sold, after fees.
     pub realized: Cash,
-    /// `base` in quantity units when it is a whole number of them; spares a division a mark.
-    whole: Option<Quantity>,
+    /// What can be sold: `base` down to the lot.
+    sellable: Quantity,
+    /// Cash for each price unit, where that is a whole number of usual size: then a mark costs one product.
+    per_price_unit: Option<i64>,
 }
 
 impl Position {
     /// What can be sold: the base held, down to the lot.
     #[inline]
-    pub fn sellable(&self, rules: &InstrumentRules) -> Quantity {
-        if self.base.0 == 0 {
-            return Quantity::ZERO;
-        }
-        let units = match self.whole {
-            Some(units) => units,
-            None => rules.quantity_of_base(self.base).unwrap_or_default(),
-        };
-        rules.floor_lot(Quantity(units.0.max(0)))
+    pub fn sellable(&self) -> Quantity {
+        self.sellable
     }
 
     /// Folds one fill in. `base_fee` is what the fee took of the base asset, `quote_fee` the worth of the rest of it.
@@ -66,7 +61,9 @@ impl Position {
             }
         }
         let units = rules.quantity_of_base(self.base)?;
-        self.whole = (rules.base_amount(units)? == self.base).then_some(units);
+        let whole = rules.base_amount(units)? == self.base;
+        self.per_price_unit = rules.per_price_unit(units).filter(|_| whole);
+        self.sellable = rules.floor_lot(Quantity(units.0.max(0)));
         Ok(())
     }
 
@@ -76,10 +73,16 @@ impl Position {
         if self.base.0 == 0 {
             return Ok(Cash::ZERO);
         }
-        match self.whole {
-            Some(units) => rules.notional(mark, units),
+        match self.usual_value(mark) {
+            Some(value) => Ok(value),
             None => rules.value_of_base(self.base, mark),
         }
+    }
+
+    /// As [`Self::value`] where it is one product; none for sizes out of the usual.
+    #[inline]
+    pub fn usual_value(&self, mark: Price) -> Option<Cash> {
+        self.per_price_unit.map(|worth| Cash(i128::from(worth) * i128::from(mark.0)))
     }
 }
 
@@ -108,7 +111,7 @@ pub struct Mark {
     pub breached_since: Vec<(SmolStr, Timestamp)>,
     /// Breakers that tripped and were not resumed.
     pub tripped: Vec<SmolStr>,
-    /// An equity at which no breaker saw its line passed, for this reference and these breakers: none does above it.
+    /// An equity at which no breaker sees its line passed, for this reference and these breakers: none does above it.
     calm: Option<Cash>,
 }
 
@@ -157,11 +160,19 @@ impl Mark {
             self.calm = None;
             return;
         }
+        // Below zero nothing is calm.
+        let mut calm = Cash::ZERO;
         for breaker in breakers {
             self.observe_breaker(breaker, equity, now, tripped);
+            calm = calm.max(self.lowest_above(breaker).unwrap_or(equity));
         }
-        let lowest = self.calm.map_or(equity, |calm| calm.min(equity));
-        self.calm = self.breached_since.is_empty().then_some(lowest);
+        self.calm = self.breached_since.is_empty().then_some(calm);
+    }
+
+    /// The lowest equity that has not reached the breaker's line; none where that cannot be computed.
+    fn lowest_above(&self, breaker: &Breaker) -> Option<Cash> {
+        let line = self.reference.percent(breaker.drawdown, Rounding::Up).ok()?;
+        self.reference.0.checked_sub(line.0)?.checked_add(1).map(Cash)
     }
 
     fn observe_breaker(

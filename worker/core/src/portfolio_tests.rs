@@ -45,7 +45,7 @@ fn a_fee_in_base_leaves_less_to_sell_than_was_bought() {
     let mut position = Position::default();
     position.apply(&fill(Side::Buy, "100", "1"), &rules(), cash("0.00603"), Cash::ZERO).unwrap();
     // 0.99397 is held; the lot is 0.0001.
-    assert_eq!(rules().quantity_text(position.sellable(&rules())), "0.9939");
+    assert_eq!(rules().quantity_text(position.sellable()), "0.9939");
     assert_eq!(position.value(&rules(), rules().parse_price("100").unwrap()), Ok(cash("99.397")));
 }
 
@@ -106,7 +106,7 @@ fn a_resume_rebases_the_reference_but_not_the_peak() {
     assert!(trips(&mut mark, &breaker, "680", 3));
 }
 
-/// Between the lowest equity that no breaker minded and the reference there is nothing to ask; anywhere else there is.
+/// Between the highest line of a breaker and the reference there is nothing to ask; anywhere else there is.
 #[test]
 fn an_equity_is_calm_only_where_no_breaker_can_have_anything_to_say() {
     let breaker = breaker(15, 10_000);
@@ -120,13 +120,18 @@ fn an_equity_is_calm_only_where_no_breaker_can_have_anything_to_say() {
     };
     assert!(!calm(&watched(&[]), "990"), "nobody was asked yet");
     let mark = watched(&["950", "990"]);
-    assert!(calm(&mark, "950") && calm(&mark, "999.99"));
-    assert!(!calm(&mark, "949.99"), "it may lie beyond a line");
+    // 15 % of 1000 are lost at 850.
+    assert!(calm(&mark, "850.000000000000000001") && calm(&mark, "999.99"));
+    assert!(!calm(&mark, "850"), "the breaker sees its line reached");
     assert!(!calm(&mark, "1000"), "it is the new reference");
-    assert!(mark.is_calm(cash("950"), cash("999")) && !mark.is_calm(cash("949"), cash("999")));
+    assert!(mark.is_calm(cash("851"), cash("999")) && !mark.is_calm(cash("849"), cash("999")));
     assert!(!mark.is_calm(cash("950"), cash("1001")));
     assert!(!calm(&watched(&["950", "840"]), "960"), "a drawdown that is being confirmed may end");
     assert!(!calm(&watched(&["950", "2000"]), "1700"), "the lines are others for another reference");
+
+    let mut unwatched = Mark::starting_at(cash("1000"));
+    unwatched.observe(cash("999"), Timestamp(1), std::iter::empty(), &mut Vec::new());
+    assert!(calm(&unwatched, "0") && !calm(&unwatched, "-1"));
 
     let mut changed = mark.clone();
     changed.ask_breakers_again();

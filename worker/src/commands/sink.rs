@@ -89,7 +89,7 @@ impl Sink {
         }
     }
 
-    /// A group of bars has been taken in.
+    /// A group of bars, which close at one time, has been taken in.
     #[inline]
     pub fn on_bars(&mut self, state: &State, bars: &[(InstrumentId, Bar)], interval: Millis) {
         let (equity, holds) = (state.equity_of(None), state.holds(None));
@@ -97,11 +97,9 @@ impl Sink {
         if !self.lone.is_some_and(alone) {
             self.on_own_bars(state, bars, interval);
         }
-        let Some(account) = &mut self.account else { return };
-        for (id, bar) in bars {
-            let at = bar.close_time(interval);
-            note(&mut self.fault, account.on_bar(*id, at, bar.close, equity, holds));
-        }
+        let (Some(account), Some((_, first))) = (&mut self.account, bars.first()) else { return };
+        let closes = bars.iter().map(|(id, bar)| (*id, bar.close));
+        note(&mut self.fault, account.on_bars(first.close_time(interval), closes, equity, holds));
     }
 
     /// The bars in the books of the strategies. What was one book with the account's goes on from there as two.
@@ -112,13 +110,14 @@ impl Sink {
                 own.book.clone_from(&self.account);
             }
         }
+        let Some((_, first)) = bars.first() else { return };
+        let at = first.close_time(interval);
         for own in &mut self.strategies {
             let Some(book) = &mut own.book else { continue };
             let (equity, holds) = (state.equity_of(Some(own.id)), state.holds(Some(own.id)));
-            for (id, bar) in bars.iter().filter(|(id, _)| own.instruments.contains(id)) {
-                let at = bar.close_time(interval);
-                note(&mut self.fault, book.on_bar(*id, at, bar.close, equity, holds));
-            }
+            let mine = bars.iter().filter(|(id, _)| own.instruments.contains(id));
+            let closes = mine.map(|(id, bar)| (*id, bar.close));
+            note(&mut self.fault, book.on_bars(at, closes, equity, holds));
         }
     }
 

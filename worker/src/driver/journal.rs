@@ -93,9 +93,9 @@ impl Journal {
     }
 
     #[inline]
-    pub(super) fn push_record(&mut self, record: Record) {
+    pub(super) fn push_record(&mut self, record: impl FnOnce() -> Record) {
         if self.keep {
-            self.records.push(record);
+            self.records.push(record());
         }
     }
 

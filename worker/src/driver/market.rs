@@ -1,6 +1,5 @@
 //! Bars on their way through the venue and the engine.
 
-use tradewind_core::event::{Event, EventKind};
 use tradewind_core::instrument::{Bar, InstrumentId};
 use tradewind_core::order::OrderUpdate;
 use tradewind_core::time::Millis;
@@ -108,9 +107,9 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
             Some(outcome) => outcome,
             None => self.venue.apply(plan).await?,
         };
-        for fill in outcome.fills {
+        for fill in &outcome.fills {
             self.journal.count_fill();
-            self.step(&Event { now: fill.at, kind: EventKind::Fill(fill) });
+            self.step_fill(fill);
         }
         for order in outcome.expired {
             self.tell(order, OrderUpdate::Expired);

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use tradewind_core::engine::{OrderView, State};
 use tradewind_core::event::{Effect, Effects, Event, EventKind, Record, Report};
 use tradewind_core::instrument::{Bar, InstrumentId};
-use tradewind_core::order::{ClientOrderId, IntentId, OrderRef, OrderRequest, OrderState, OrderUpdate};
+use tradewind_core::order::{ClientOrderId, Fill, IntentId, OrderRef, OrderRequest, OrderState, OrderUpdate};
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{Ledger, LedgerError};
 use tradewind_venues::paper::{PaperError, PaperVenue};
@@ -124,12 +124,27 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
     #[inline]
     pub(super) fn step_bar(&mut self, now: Timestamp, instrument: InstrumentId, bar: &Bar) {
         if self.journal.is_recording() {
-            self.step(&Event { now, kind: EventKind::Bar { instrument, bar: *bar } });
-            return;
+            return self.record_step(now, EventKind::Bar { instrument, bar: *bar });
         }
         self.journal.touch();
         self.state.step_bar(now, instrument, bar, &mut self.effects);
         self.take_effects();
+    }
+
+    /// Tells the engine a fill.
+    pub(super) fn step_fill(&mut self, fill: &Fill) {
+        if self.journal.is_recording() {
+            return self.record_step(fill.at, EventKind::Fill(fill.clone()));
+        }
+        self.journal.touch();
+        self.state.step_fill(fill, &mut self.effects);
+        self.take_effects();
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn record_step(&mut self, now: Timestamp, kind: EventKind) {
+        self.step(&Event { now, kind });
     }
 
     #[inline]
@@ -158,7 +173,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
                         self.durable.push_back(signing.intent);
                     }
                     self.observer.on_record(&self.state, &record);
-                    self.journal.push_record(*record);
+                    self.journal.push_record(|| *record);
                 }
                 Effect::Send(request) => self.actions.push_back(Action::Send(request)),
                 Effect::Cancel(order) => self.actions.push_back(Action::Cancel(order)),
@@ -298,7 +313,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
         loop {
             let page = self.venue.fills_since(&self.journal.fill_cursor).await?;
             for fill in page.fills {
-                self.step(&Event { now: fill.at, kind: EventKind::Fill(fill) });
+                self.step_fill(&fill);
             }
             for trade in page.external {
                 tracing::warn!(trade = %trade.trade_id.0, symbol = %trade.symbol, "a trade that is not ours");

@@ -56,8 +56,6 @@ pub struct Statistics {
 #[derive(Debug, Clone)]
 pub struct Book {
     equity: EquityTracker,
-    /// The latest sample; bars that close at one time are one sample, the last.
-    latest: (Timestamp, Cash),
     trades: TradeTracker,
     denials: Denials,
     hold: HoldTracker,
@@ -70,7 +68,6 @@ impl Book {
     pub fn new(start: Timestamp, initial: Cash, instruments: &[InstrumentId]) -> Self {
         Self {
             equity: EquityTracker::new(start, initial),
-            latest: (start, initial),
             trades: TradeTracker::default(),
             denials: Denials::default(),
             hold: HoldTracker::new(start, initial, instruments),
@@ -79,24 +76,24 @@ impl Book {
         }
     }
 
-    /// A bar of one of the book's instruments closed at `at`; `equity` and `holds` (any position at all) as they are after
-    /// it. Bars that close at one time are one sample of equity.
+    /// Bars of the book's instruments closed at `at`, at those prices; `equity` and `holds` (any position at all) as they
+    /// are after all of them. They are one sample of equity; none at all is no sample.
     #[inline]
-    pub fn on_bar(
+    pub fn on_bars(
         &mut self,
-        instrument: InstrumentId,
         at: Timestamp,
-        close: Price,
+        closes: impl Iterator<Item = (InstrumentId, Price)>,
         equity: Cash,
         holds: bool,
     ) -> Result<(), StatisticsError> {
-        if at > self.latest.0 {
-            self.equity.push(self.latest.0, self.latest.1);
+        let mut bars = 0;
+        let held = self.hold.on_closes(at, closes.inspect(|_| bars += 1));
+        if bars > 0 {
+            self.equity.push(at, equity);
         }
-        self.latest = (at, equity);
-        self.bars += 1;
-        self.bars_held += u64::from(holds);
-        self.hold.on_close(instrument, at, close)
+        self.bars += bars;
+        self.bars_held += if holds { bars } else { 0 };
+        held
     }
 
     /// A fill. Returns the round trip it closed, if it did.
@@ -117,10 +114,8 @@ impl Book {
     /// What came of it so far.
     pub fn statistics(&self) -> Statistics {
         let trades = self.trades.figures();
-        let mut equity = self.equity.clone();
-        equity.push(self.latest.0, self.latest.1);
         Statistics {
-            equity: equity.figures(),
+            equity: self.equity.figures(),
             realized_pnl: trades.realized_pnl,
             trades: trades.trades,
             wins: trades.wins,

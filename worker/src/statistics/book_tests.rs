@@ -31,12 +31,15 @@ pub(in crate::statistics) fn small_book() -> Book {
     };
     book.on_denial(&Denial::NoSignal);
     book.on_denial(&Denial::BelowLot);
-    book.on_bar(BTC, at(1), Price(100), cash("1000"), false).unwrap();
+    let bar = |book: &mut Book, hours, close, equity, holds| {
+        book.on_bars(at(hours), [(BTC, Price(close))].into_iter(), cash(equity), holds).unwrap();
+    };
+    bar(&mut book, 1, 100, "1000", false);
     assert_eq!(book.on_fill(BTC, &trade(1, Side::Buy, "100")).unwrap(), None);
-    book.on_bar(BTC, at(2), Price(90), cash("989"), true).unwrap();
-    book.on_bar(BTC, at(3), Price(130), cash("1029"), true).unwrap();
+    bar(&mut book, 2, 90, "989", true);
+    bar(&mut book, 3, 130, "1029", true);
     assert_eq!(book.on_fill(BTC, &trade(3, Side::Sell, "120")).unwrap().unwrap().pnl, cash("18"));
-    book.on_bar(BTC, at(4), Price(110), cash("1018"), false).unwrap();
+    bar(&mut book, 4, 110, "1018", false);
     book
 }
 
@@ -60,11 +63,17 @@ fn a_book_gathers_equity_trades_exposure_denials_and_holding() {
 #[test]
 fn bars_that_close_together_are_one_sample_of_equity() {
     let mut book = Book::new(START, cash("1000"), &[BTC, ETH]);
-    book.on_bar(BTC, at(1), Price(50), cash("500"), true).unwrap();
-    book.on_bar(ETH, at(1), Price(50), cash("1100"), true).unwrap();
+    for (hours, btc, eth, equity) in [(1, 50, 50, "1100"), (2, 25, 100, "1200")] {
+        let closes = [(BTC, Price(btc)), (ETH, Price(eth))];
+        book.on_bars(at(hours), closes.into_iter(), cash(equity), true).unwrap();
+    }
+    // A group without a bar of the book says nothing of it.
+    book.on_bars(at(3), std::iter::empty(), cash("900"), true).unwrap();
     let statistics = book.statistics();
-    assert_eq!(statistics.equity.max_drawdown, Some(0.0));
-    assert_eq!((statistics.equity.final_equity, statistics.bars), (cash("1100"), 2));
+    assert_eq!((statistics.equity.final_equity, statistics.bars), (cash("1200"), 4));
+    // One coin halves and the other doubles: seen one by one, holding would have fallen to 750.
+    let holding = statistics.buy_and_hold;
+    assert_eq!((holding.final_equity, holding.max_drawdown), (cash("1250"), Some(0.0)));
 }
 
 #[test]

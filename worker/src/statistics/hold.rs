@@ -14,8 +14,12 @@ use super::equity::{EquityFigures, EquityTracker};
 pub struct HoldTracker {
     shares: Vec<Share>,
     total: Cash,
-    at: Timestamp,
     equity: EquityTracker,
+}
+
+#[cold]
+fn too_large() -> StatisticsError {
+    StatisticsError::Money(MoneyError::Overflow { what: "buy and hold" })
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,13 +48,12 @@ impl Bought {
     }
 
     #[inline]
-    fn at(self, price: i64) -> Result<Cash, MoneyError> {
+    fn at(self, price: i64) -> Option<Cash> {
         let product = match self.narrow {
             Some(narrow) => Some(i128::from(narrow) * i128::from(price)),
             None => self.per_price_unit.checked_mul(i128::from(price)),
         };
-        let value = product.and_then(|value| value.checked_add(self.rest));
-        value.map(Cash).ok_or(MoneyError::Overflow { what: "buy and hold" })
+        product.and_then(|value| value.checked_add(self.rest)).map(Cash)
     }
 }
 
@@ -66,42 +69,42 @@ impl HoldTracker {
         if let Some(first) = shares.first_mut() {
             first.value = Cash(each + rest);
         }
-        Self { shares, total: initial, at: start, equity: EquityTracker::new(start, initial) }
+        Self { shares, total: initial, equity: EquityTracker::new(start, initial) }
     }
 
-    /// A close of an instrument; others than those held are ignored. Closes of one time count as one sample.
+    /// Closes of one time: one sample. Instruments others than those held are ignored.
     #[inline]
-    pub fn on_close(
+    pub fn on_closes(
         &mut self,
-        instrument: InstrumentId,
         at: Timestamp,
-        close: Price,
+        closes: impl Iterator<Item = (InstrumentId, Price)>,
     ) -> Result<(), StatisticsError> {
-        let Some(share) = self.shares.iter_mut().find(|share| share.instrument == instrument) else {
-            return Ok(());
-        };
-        if close.0 <= 0 {
-            return Ok(());
+        let mut changed = false;
+        for (instrument, close) in closes.filter(|(_, close)| close.0 > 0) {
+            let Some(share) = self.shares.iter_mut().find(|share| share.instrument == instrument) else {
+                continue;
+            };
+            let bought = match share.bought {
+                Some(bought) => bought,
+                None => *share.bought.insert(Bought::new(share.value, close.0)),
+            };
+            let Some(value) = bought.at(close.0) else { return Err(too_large()) };
+            let rest = self.total.0.checked_sub(share.value.0);
+            let Some(total) = rest.and_then(|rest| rest.checked_add(value.0)) else {
+                return Err(too_large());
+            };
+            (share.value, self.total) = (value, Cash(total));
+            changed = true;
         }
-        if at > self.at {
-            self.equity.push(self.at, self.total);
-            self.at = at;
+        if changed {
+            self.equity.push(at, self.total);
         }
-        let bought = match share.bought {
-            Some(bought) => bought,
-            None => *share.bought.insert(Bought::new(share.value, close.0)),
-        };
-        let value = bought.at(close.0)?;
-        self.total = self.total.checked_sub(share.value)?.checked_add(value)?;
-        share.value = value;
         Ok(())
     }
 
     /// What it amounts to up to the last close.
     pub fn figures(&self) -> EquityFigures {
-        let mut equity = self.equity.clone();
-        equity.push(self.at, self.total);
-        equity.figures()
+        self.equity.figures()
     }
 }
 
@@ -123,8 +126,10 @@ mod tests {
 
     fn hold(closes: &[(InstrumentId, i64, i64)]) -> EquityFigures {
         let mut hold = HoldTracker::new(START, Cash::parse("1000").unwrap(), &[A, B]);
-        for (instrument, hours, close) in closes {
-            hold.on_close(*instrument, at(*hours), Price(*close)).unwrap();
+        for group in closes.chunk_by(|one, two| one.1 == two.1) {
+            let hours = group[0].1;
+            let prices = group.iter().map(|(instrument, _, close)| (*instrument, Price(*close)));
+            hold.on_closes(at(hours), prices).unwrap();
         }
         hold.figures()
     }

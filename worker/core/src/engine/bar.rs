@@ -19,6 +19,8 @@ impl State {
         let Some(instrument) = self.instruments.get_mut(id.index()) else { return };
         let Some(missing) = instrument.advance(bar) else { return };
         let (held, watchers) = (instrument.held, instrument.watchers.len());
+        // A division takes long: begun here, it has ended when a signal asks for it.
+        let close = bar.close.to_f64(instrument.rules.price_scale);
         let mut watcher = instrument.watchers.first().copied();
         if !held {
             instrument.mark = bar.close;
@@ -33,7 +35,7 @@ impl State {
         }
         let mut index = 0;
         while let Some((strategy, slot)) = watcher {
-            self.on_slot_bar(strategy, slot, bar, missing, effects);
+            self.on_slot_bar(strategy, slot, bar, close, missing, effects);
             index += 1;
             watcher = if index < watchers { self.watcher(id, index) } else { None };
         }
@@ -82,8 +84,8 @@ impl State {
         if held.position.base.0 <= 0 || lacks_guard(held, bar.low) {
             return false;
         }
-        let value = |price| held.position.value(&instrument.rules, price);
-        let (Ok(low), Ok(close)) = (value(bar.low), value(bar.close)) else { return false };
+        let value = |price| held.position.usual_value(price);
+        let (Some(low), Some(close)) = (value(bar.low), value(bar.close)) else { return false };
         let (fall, change) = (low.saturating_sub(held.value), close.saturating_sub(held.value));
         let stays_calm =
             |mark: &Mark, now: Cash| mark.is_calm(now.saturating_add(fall), now.saturating_add(change));

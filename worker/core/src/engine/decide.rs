@@ -18,13 +18,14 @@ use super::state::{Slot, State};
 use super::window::Closed;
 
 impl State {
-    /// One bar of the feed for one slot: decides when a decision bar is complete.
+    /// One bar of the feed for one slot: decides when a decision bar is complete. `close` is the bar's, for the signal.
     #[inline]
     pub(super) fn on_slot_bar(
         &mut self,
         strategy: usize,
         slot: usize,
         bar: &Bar,
+        close: f64,
         missing: u32,
         effects: &mut Effects,
     ) {
@@ -33,16 +34,14 @@ impl State {
         if missing > 0 || held.exit.is_some() || held.window.is_some() {
             return self.on_uncommon_bar(strategy, slot, bar, missing, effects);
         }
-        let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
         let id = u32::try_from(strategy).unwrap_or(NOBODY);
-        let evaluation =
-            self.probe.watch(id, || held.signal.update(bar.close.to_f64(instrument.rules.price_scale)));
+        let evaluation = self.probe.watch(id, || held.signal.update(close));
         if !matches!(evaluation.signal, Ok(None)) || owner.config.desired_state == DesiredState::Stopped {
             let closed = Closed { bar: *bar, missing, skipped: missing };
             return self.conclude(strategy, slot, &closed, &evaluation, effects);
         }
         // Nearly every bar: an unbroken feed, and a signal that says nothing.
-        let position = held.position.sellable(&instrument.rules);
+        let position = held.position.sellable();
         let Ok(id) = u16::try_from(strategy) else { return };
         effects.push(Effect::Report(Report::Decision(Decision {
             at: self.now,
@@ -129,7 +128,7 @@ impl State {
     ) {
         let Some(held) = self.slot(strategy, slot) else { return };
         let (bar, missing) = (&closed.bar, closed.missing);
-        let (instrument, position) = (held.instrument, self.sellable(held));
+        let (instrument, position) = (held.instrument, held.position.sellable());
         let outcome = self.outcome(strategy, slot, bar, missing, position, evaluation, effects);
         // A stopped strategy's signal feeds its averages and is not looked at.
         let looked_at = outcome != Outcome::Nothing(Denial::Stopped);
@@ -270,7 +269,7 @@ impl State {
         let less = |one: Cash, two: Cash| one.checked_sub(two).map_err(|_| Denial::Overflow);
         let open_positions = owner.slots.iter().enumerate().filter(|(index, other)| {
             let entering = || self.orders.of_slot(strategy, *index).any(|o| o.intent.purpose.is_entry());
-            *index != slot && (self.sellable(other).0 > 0 || entering())
+            *index != slot && (other.position.sellable().0 > 0 || entering())
         });
         Ok(Context {
             limits: &owner.config.limits,
@@ -308,16 +307,6 @@ impl State {
             claims.cost = claims.cost.checked_add(cost).map_err(|_| Denial::Overflow)?;
         }
         Ok(claims)
-    }
-
-    /// What the slot holds and could sell; dust counts as nothing.
-    pub(super) fn sellable(&self, held: &Slot) -> Quantity {
-        if held.position.base == Cash::ZERO {
-            return Quantity::ZERO;
-        }
-        self.instruments
-            .get(held.instrument.index())
-            .map_or(Quantity::ZERO, |i| held.position.sellable(&i.rules))
     }
 }
 

@@ -161,7 +161,7 @@ impl State {
             Side::Sell => self.reduce_guards(strategy, slot, id, fill.quantity),
         }
         let Some(held) = self.slot(strategy, slot) else { return };
-        if fill.side == Side::Sell && self.sellable(held).0 <= 0 {
+        if fill.side == Side::Sell && held.position.sellable().0 <= 0 {
             let dust = held.position.base.0 > 0;
             let instrument = held.instrument;
             self.cancel_orders(strategy, slot, |o| o.intent.side == Side::Sell && o.intent.id != id, effects);
@@ -182,7 +182,7 @@ impl State {
         // Up to the tick: a stop that is off goes off earlier, not later.
         let stop = instrument.rules.round_tick(stop, Rounding::Up);
         let guarded: i64 = held.guards.iter().map(|g| g.quantity.0).sum();
-        let free = self.sellable(held).0.saturating_sub(guarded).max(0);
+        let free = held.position.sellable().0.saturating_sub(guarded).max(0);
         let quantity = Quantity(fill.quantity.0.min(free));
         let exiting = held.exit.is_some();
         let draft = Draft {
@@ -192,7 +192,7 @@ impl State {
             purpose: Purpose::StopLoss,
             price: stop,
         };
-        let sellable = self.sellable(held);
+        let sellable = held.position.sellable();
         let order = match approve_exit(sellable, draft) {
             Some(approved) if !exiting => self.intend(strategy, slot, approved, fill.at, effects),
             _ => None,

@@ -48,7 +48,7 @@ impl State {
             Some(HaltAction::Liquidate) => {
                 self.cancel_entries(strategy, slot, effects);
                 let open = self.orders.of_slot(strategy, slot).next().is_some();
-                if self.slot(strategy, slot).is_some_and(|s| open || self.sellable(s).0 > 0) {
+                if self.slot(strategy, slot).is_some_and(|s| open || s.position.sellable().0 > 0) {
                     self.begin_exit(strategy, slot, Purpose::Liquidation, effects);
                 }
             }

@@ -28,6 +28,7 @@ pub use view::{AccountView, OrderView, PositionView, StrategyView};
 use crate::event::{Effects, Event, EventKind, Report};
 use crate::instrument::{Bar, InstrumentId};
 use crate::money::MoneyError;
+use crate::order::Fill;
 use crate::time::Timestamp;
 
 impl State {
@@ -65,6 +66,12 @@ impl State {
         self.now = self.now.max(now);
         self.on_bar(instrument, bar, effects);
         self.hand_over_to_heirs(effects);
+    }
+
+    /// As [`Self::step`] with a fill, at its own time, for those who have no event to keep.
+    pub fn step_fill(&mut self, fill: &Fill, effects: &mut Effects) {
+        self.now = self.now.max(fill.at);
+        self.on_fill(fill, effects);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Orders: from intent to the venue's last word. Nothing is sent before it is durable, and nothing is sent twice
 //! without proof that the first sending did not arrive.
 
+use smallvec::SmallVec;
+
 use crate::event::{Effect, Effects, Record, Report};
 use crate::money::Quantity;
 use crate::order::{
@@ -52,7 +54,7 @@ impl State {
             life: Life::begin(self.terms.sign(self.now)),
             retry_at: Timestamp(i64::MIN),
             filled: Quantity::ZERO,
-            trades: Vec::new(),
+            trades: SmallVec::new(),
             cancelling: false,
         });
         self.persist_signing(id, effects);
@@ -287,7 +289,7 @@ impl State {
         if exit.refused || self.orders.of_slot(strategy, slot).next().is_some() {
             return;
         }
-        let sellable = self.sellable(held);
+        let sellable = held.position.sellable();
         let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
         let draft = Draft {
             side: Side::Sell,

@@ -1,5 +1,7 @@
 //! Recovery: the state as it was at the last commit, folded from the ledger's rows by the code that made it.
 
+use smallvec::SmallVec;
+
 use crate::config::{Config, ResolvedStrategy};
 use crate::money::{MoneyError, Quantity};
 use crate::name::Symbol;
@@ -108,7 +110,7 @@ impl State {
         let slot = self.slot_of(strategy, &open.intent.symbol, "an order")?;
         let own = || fills.iter().rev().filter(|b| b.intent == open.intent.id);
         let filled: i64 = own().map(|b| b.fill.quantity.0).sum();
-        let trades: Vec<TradeId> = own().map(|b| b.fill.trade_id.clone()).collect();
+        let trades: SmallVec<[TradeId; 1]> = own().map(|b| b.fill.trade_id.clone()).collect();
         let signature = open.signature.unwrap_or_else(|| self.terms.sign(open.intent.decided_at));
         self.orders.open.push(Order {
             intent: Intent { strategy: self.heir_of(open.intent.strategy), ..open.intent.clone() },

@@ -1,5 +1,7 @@
 //! What the engine remembers.
 
+use smallvec::SmallVec;
+
 use crate::books::{AssetId, Books};
 use crate::config::{FeeAsset, FeeConfig, InstrumentState, ResolvedAccount, ResolvedStrategy, VenueConfig};
 use crate::decision::StrategyId;
@@ -129,7 +131,8 @@ pub(super) struct Order {
     /// Not worth sending before this: the venue's budget was used up.
     pub(super) retry_at: Timestamp,
     pub(super) filled: Quantity,
-    pub(super) trades: Vec<TradeId>,
+    /// Most orders trade once.
+    pub(super) trades: SmallVec<[TradeId; 1]>,
     pub(super) cancelling: bool,
 }
 

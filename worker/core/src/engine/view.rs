@@ -154,7 +154,7 @@ impl State {
     fn positions_of(&self, strategy: &Strategy) -> Vec<PositionView> {
         let positions = strategy.slots.iter().filter_map(|slot| {
             let instrument = self.instruments.get(slot.instrument.index())?;
-            let quantity = self.sellable(slot);
+            let quantity = slot.position.sellable();
             (quantity.0 > 0).then(|| PositionView {
                 instrument: slot.instrument,
                 rules: instrument.rules.clone(),

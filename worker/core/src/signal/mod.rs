@@ -56,7 +56,11 @@ impl SignalState {
     }
 
     /// Takes in the close of the next bar and says what follows from all closes so far.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "the call of the one signal it is remains; this one would be another a bar"
+    )]
     pub fn update(&mut self, close: f64) -> Evaluation {
         match &mut self.0 {
             Kind::EmaCross(signal) => signal.update(close),

@@ -25,19 +25,62 @@ pub(crate) enum Archive {
 pub(crate) struct Memory {
     /// Where in `orders`.
     ended: IdMap<usize>,
-    orders: Vec<Order>,
+    orders: Grown<Order>,
     /// Trade number n is at n - 1.
-    trades: Vec<Trade>,
+    trades: Grown<Trade>,
+}
+
+/// Elements of a [`Grown`] that lie together.
+const BLOCK: usize = 512;
+
+/// A list that only grows, in blocks: none of what it holds is ever moved to make room.
+#[derive(Debug)]
+struct Grown<T> {
+    blocks: Vec<Vec<T>>,
+    length: usize,
+}
+
+impl<T> Default for Grown<T> {
+    fn default() -> Self {
+        Self { blocks: Vec::new(), length: 0 }
+    }
+}
+
+impl<T: Copy> Grown<T> {
+    /// Appends an element; its index.
+    fn push(&mut self, element: T) -> usize {
+        match self.blocks.last_mut() {
+            Some(block) if block.len() < BLOCK => block.push(element),
+            _ => {
+                let mut block = Vec::with_capacity(BLOCK);
+                block.push(element);
+                self.blocks.push(block);
+            }
+        }
+        self.length += 1;
+        self.length - 1
+    }
+
+    fn get(&self, index: usize) -> Option<T> {
+        self.blocks.get(index / BLOCK)?.get(index % BLOCK).copied()
+    }
+
+    /// All from that index on.
+    fn starting_at(&self, index: usize) -> impl Iterator<Item = T> {
+        self.blocks.iter().skip(index / BLOCK).flatten().skip(index % BLOCK).copied()
+    }
 }
 
 impl Memory {
     /// Keeps what ended and traded.
     pub(crate) fn keep(&mut self, change: &Change) {
         for order in change.orders.iter().filter(|order| order.state.is_terminal()) {
-            self.ended.insert(order.client_order_id, self.orders.len());
-            self.orders.push(*order);
+            let place = self.orders.push(*order);
+            self.ended.insert(order.client_order_id, place);
         }
-        self.trades.extend_from_slice(&change.trades);
+        for trade in &change.trades {
+            self.trades.push(*trade);
+        }
     }
 
     /// Whether an order of that id has ended.
@@ -103,7 +146,7 @@ impl Archive {
         book: &Book,
     ) -> Result<Option<Order>, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.ended.get(&id).and_then(|n| memory.orders.get(*n)).copied()),
+            Self::Memory(memory) => Ok(memory.ended.get(&id).and_then(|place| memory.orders.get(*place))),
             Self::Sqlite(store, _) => store.order(id, book).await,
         }
     }
@@ -119,9 +162,31 @@ impl Archive {
             Self::Memory(memory) => {
                 let skipped = usize::try_from(number).unwrap_or(usize::MAX);
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-                Ok(memory.trades.iter().skip(skipped).take(limit).copied().collect())
+                Ok(memory.trades.starting_at(skipped).take(limit).collect())
             }
             Self::Sqlite(store, _) => store.trades_after(number, limit, book).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fills_several_blocks_is_found_at_its_place() {
+        let mut grown = Grown::default();
+        for element in 0..2 * BLOCK + 3 {
+            assert_eq!(grown.push(element), element);
+        }
+        for index in [0, BLOCK - 1, BLOCK, 2 * BLOCK + 2] {
+            assert_eq!(grown.get(index), Some(index));
+            assert_eq!(
+                grown.starting_at(index).collect::<Vec<_>>(),
+                (index..2 * BLOCK + 3).collect::<Vec<_>>()
+            );
+        }
+        assert_eq!((grown.get(2 * BLOCK + 3), grown.starting_at(2 * BLOCK + 3).next()), (None, None));
+        assert_eq!(grown.starting_at(usize::MAX).next(), None);
     }
 }

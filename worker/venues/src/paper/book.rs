@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::{SmallVec, smallvec};
 use smol_str::SmolStr;
 use tradewind_core::config::PaperConfig;
 use tradewind_core::instrument::{Bar, InstrumentId, InstrumentRules};
@@ -162,9 +163,9 @@ impl Book {
             counters: Counters { version, orders: order.number, ..self.counters },
             instrument: order.instrument,
             marks: instrument.marks,
-            orders: vec![order],
-            trades: Vec::new(),
-            holdings: vec![(asset, holding)],
+            orders: smallvec![order],
+            trades: SmallVec::new(),
+            holdings: smallvec![(asset, holding)],
         })
     }
 
@@ -254,9 +255,9 @@ impl Book {
             counters: Counters { version, ..self.counters },
             instrument: order.instrument,
             marks: instrument.marks,
-            orders: vec![ended],
-            trades: Vec::new(),
-            holdings: vec![(asset, holding)],
+            orders: smallvec![ended],
+            trades: SmallVec::new(),
+            holdings: smallvec![(asset, holding)],
         }))
     }
 

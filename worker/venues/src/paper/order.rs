@@ -1,6 +1,7 @@
 //! The plain records of the paper book, in units and indices, and the change that carries the book from one state to
 //! the next. A change is made whole or not at all; the store writes the same change that the book applies.
 
+use smallvec::SmallVec;
 use tradewind_core::instrument::InstrumentId;
 use tradewind_core::money::{Cash, MoneyError, Price, Quantity};
 use tradewind_core::order::{ClientOrderId, Liquidity, OrderKind, OrderState, Side};
@@ -97,7 +98,7 @@ pub(crate) struct Counters {
     pub(crate) trades: u64,
 }
 
-/// One change of the book.
+/// One change of the book. Nearly always it is of one order, and of two or three assets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
     /// The version it was made from.
@@ -106,8 +107,8 @@ pub(crate) struct Change {
     pub(crate) instrument: InstrumentId,
     pub(crate) marks: Marks,
     /// Orders as they are afterwards.
-    pub(crate) orders: Vec<Order>,
-    pub(crate) trades: Vec<Trade>,
+    pub(crate) orders: SmallVec<[Order; 1]>,
+    pub(crate) trades: SmallVec<[Trade; 1]>,
     /// Holdings as they are afterwards, where they changed.
-    pub(crate) holdings: Vec<(AssetIndex, Holding)>,
+    pub(crate) holdings: SmallVec<[(AssetIndex, Holding); 3]>,
 }

@@ -1,6 +1,7 @@
 //! Planning a phase of a bar: which orders trade, at what, and the change of the book that follows, computed on a
 //! scratch copy of the balances. Nothing here changes the book; a phase in which nothing trades allocates nothing.
 
+use smallvec::SmallVec;
 use tradewind_core::instrument::{Bar, InstrumentId};
 use tradewind_core::money::{BPS_ONE, BasisPoints, Cash, MoneyError, Price, Quantity, Rounding};
 use tradewind_core::order::{ClientOrderId, Fill, OrderKind, OrderState, Side};
@@ -65,14 +66,6 @@ impl Book {
         let market = instrument.market(settings, bar, interval);
         let share = volume_budget(&instrument.rules, bar, settings.volume_share);
         let budget = Quantity(share.0.saturating_sub(instrument.marks.used_in(bar).0).max(0));
-        let acts = |order: &Order| match market.execution(phase, order) {
-            Ok(None) => false,
-            Ok(Some(_)) => budget.0 > 0 || sets_off(order) || !rests(order),
-            Err(_) => true,
-        };
-        if !instrument.orders.iter().any(acts) {
-            return Some(plan);
-        }
         let mut draft = Draft::new(self, instrument, budget);
         for order in &instrument.orders {
             match market.execution(phase, order) {
@@ -82,10 +75,13 @@ impl Book {
                 Err(_) => draft.expire(*order),
             }
         }
+        if draft.orders.is_empty() {
+            return Some(plan);
+        }
         let marks = instrument.marks.after(phase, bar, Quantity(budget.0 - draft.budget.0));
         let counters = Counters { version: from_version.saturating_add(1), ..draft.counters };
         let mut holdings = draft.holdings;
-        holdings.retain(|(asset, holding)| *holding != self.holding(*asset));
+        holdings.retain(|&mut (asset, holding)| holding != self.holding(asset));
         holdings.sort_unstable_by_key(|(asset, _)| asset.0);
         let (orders, trades) = (draft.orders, draft.trades);
         plan.outcome = PhaseOutcome {
@@ -120,20 +116,18 @@ struct Draft<'a> {
     book: &'a Book,
     instrument: &'a Instrument,
     /// What has changed; the book has the rest.
-    holdings: Vec<(AssetIndex, Holding)>,
+    holdings: SmallVec<[(AssetIndex, Holding); 3]>,
     budget: Quantity,
     counters: Counters,
-    orders: Vec<Order>,
-    trades: Vec<Trade>,
+    orders: SmallVec<[Order; 1]>,
+    trades: SmallVec<[Trade; 1]>,
     expired: Vec<ClientOrderId>,
 }
 
 impl<'a> Draft<'a> {
     fn new(book: &'a Book, instrument: &'a Instrument, budget: Quantity) -> Self {
-        let (holdings, counters) = (Vec::with_capacity(3), book.counters);
-        let most = instrument.orders.len();
-        let (orders, trades) = (Vec::with_capacity(most), Vec::with_capacity(most));
-        let expired = Vec::new();
+        let (holdings, counters) = (SmallVec::new(), book.counters);
+        let (orders, trades, expired) = (SmallVec::new(), SmallVec::new(), Vec::new());
         Self { book, instrument, holdings, budget, counters, orders, trades, expired }
     }
 

@@ -42,7 +42,8 @@ async fn what_was_made_durable_is_what_is_sent() {
     let exact = desk.venue.exact_order(&market_buy(), now, now).unwrap().unwrap();
     desk.now.set(NOW + 700);
     desk.server.then(Act::json(200, ours("order_ack_full")));
-    desk.venue.send_order(&market_buy(), now, now).await;
+    // Sent later than it was signed.
+    place(&mut desk).await;
     let asked = desk.server.last();
     assert_eq!(asked.query.rsplit_once("&signature=").unwrap().0, exact.query);
 }
@@ -121,7 +122,7 @@ async fn without_a_connection_nothing_was_sent() {
 
 #[tokio::test]
 async fn a_silent_venue_is_left_after_the_deadline() {
-    let mut desk = Desk::with(&["BTC-USDT"], Duration::from_millis(300)).await;
+    let mut desk = Desk::with(&["BTC-USDT"], Duration::from_secs(2)).await;
     desk.venue.refresh().await.unwrap();
     desk.server.then(Act::Silence);
     let outcome = place(&mut desk).await;
