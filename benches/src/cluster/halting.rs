@@ -6,9 +6,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use futures::TryStreamExt;
 use jiff::Timestamp;
-use kube::api::{Patch, PatchParams, WatchEvent, WatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use tradewind_crds::trading_halt::TradingHalt;
@@ -17,7 +16,7 @@ use tradewind_tests::cluster::{patience, wait_for};
 use tradewind_tests::rig::Rig;
 use tradewind_tests::rig::market::SYMBOLS;
 
-use super::{POD, line_since, milliseconds, name_of, quantiles, time_of, trading};
+use super::{Following, POD, follow, line_since, milliseconds, name_of, quantiles, time_of, trading};
 use crate::measure::{Goal, Runs, ratio};
 use crate::{BenchError, Figure};
 
@@ -128,44 +127,27 @@ async fn resume(rig: &Rig, name: &str, latch: &str, from: usize) -> Result<(), B
 /// A watch of the strategies that does nothing but note when it saw which of them halted.
 struct Watch {
     seen: Arc<Mutex<Vec<(String, Timestamp)>>>,
-    task: tokio::task::JoinHandle<()>,
+    _task: Following,
 }
 
 impl Watch {
     async fn start(strategies: Api<TradingStrategy>) -> Result<Self, BenchError> {
-        let version = strategies.list(&kube::api::ListParams::default()).await?.metadata.resource_version;
         let seen = Arc::new(Mutex::new(Vec::new()));
         let notes = Arc::clone(&seen);
-        let task = tokio::spawn(async move {
-            let mut version = version.unwrap_or_default();
-            loop {
-                // The longest a watch may last; opened anew where it ended.
-                let params = WatchParams::default().timeout(290);
-                let Ok(stream) = strategies.watch(&params, &version).await else { continue };
-                let mut stream = std::pin::pin!(stream);
-                while let Ok(Some(event)) = stream.try_next().await {
-                    let WatchEvent::Modified(strategy) = event else { continue };
-                    version = strategy.resource_version().unwrap_or(version);
-                    if strategy.spec.halted == Some(true)
-                        && let Ok(mut notes) = notes.lock()
-                    {
-                        notes.push((strategy.name_any(), Timestamp::now()));
-                    }
-                }
+        let task = follow(strategies, move |strategy: &TradingStrategy| {
+            if strategy.spec.halted == Some(true)
+                && let Ok(mut notes) = notes.lock()
+            {
+                notes.push((strategy.name_any(), Timestamp::now()));
             }
-        });
-        Ok(Self { seen, task })
+        })
+        .await?;
+        Ok(Self { seen, _task: task })
     }
 
     /// When it first saw that strategy halted since a time.
     fn seen(&self, name: &str, since: Timestamp) -> Option<Timestamp> {
         let seen = self.seen.lock().ok()?;
         seen.iter().find(|(of, at)| of == name && *at >= since).map(|(_, at)| *at)
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }

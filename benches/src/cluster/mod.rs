@@ -10,7 +10,14 @@ pub mod memory;
 pub mod operator;
 pub mod recovery;
 
+use std::fmt::Debug;
+
+use futures::TryStreamExt;
 use jiff::Timestamp;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
 use tradewind_tests::cluster::{Cluster, patience, wait_for};
 use tradewind_tests::rig::Rig;
 use tradewind_tests::rig::market::SYMBOLS;
@@ -85,4 +92,31 @@ async fn line_since(
     .await;
     let at = time_of(&line).ok_or_else(|| BenchError::Process(format!("no time in the line: {line}")))?;
     Ok((line, at))
+}
+
+/// A watch that goes on until this is dropped.
+type Following = JoinSet<()>;
+
+/// Hands each object that is made or changed from now on to `note`. A watch that ended is opened anew where it ended.
+async fn follow<K>(api: Api<K>, mut note: impl FnMut(&K) + Send + 'static) -> Result<Following, BenchError>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let version = api.list(&ListParams::default()).await?.metadata.resource_version;
+    let mut following = JoinSet::new();
+    following.spawn(async move {
+        let mut version = version.unwrap_or_default();
+        loop {
+            // The longest a watch may last.
+            let params = WatchParams::default().timeout(290);
+            let Ok(stream) = api.watch(&params, &version).await else { continue };
+            let mut stream = std::pin::pin!(stream);
+            while let Ok(Some(event)) = stream.try_next().await {
+                let (WatchEvent::Added(object) | WatchEvent::Modified(object)) = event else { continue };
+                version = object.resource_version().unwrap_or(version);
+                note(&object);
+            }
+        }
+    });
+    Ok(following)
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
-use kube::{Api, ResourceExt};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 use tradewind_crds::published::Published;
 use tradewind_crds::trading_strategy::TradingStrategy;
@@ -20,7 +20,7 @@ use tradewind_tests::cluster::{Cluster, patience, wait_for};
 use tradewind_tests::rig::objects::{OPEN_POLICY, account, all, strategy};
 use tradewind_tests::rig::{Passed, Proxy, Rig};
 
-use super::{milliseconds, quantiles};
+use super::{Following, follow, milliseconds, quantiles};
 use crate::measure::{Goal, Runs};
 use crate::process::status_mb;
 use crate::{BenchError, Figure};
@@ -182,28 +182,15 @@ async fn at_rest(proxy: &Proxy, size: usize) -> Figure {
 /// When which generation of which strategy was first seen in a ConfigMap.
 struct PublishedAt {
     seen: Arc<Mutex<BTreeMap<String, (i64, Timestamp)>>>,
-    task: tokio::task::JoinHandle<()>,
+    _task: Following,
 }
 
 impl PublishedAt {
     async fn start(maps: Api<ConfigMap>) -> Result<Self, BenchError> {
-        let version = maps.list(&ListParams::default()).await?.metadata.resource_version;
         let seen = Arc::new(Mutex::new(BTreeMap::new()));
         let notes = Arc::clone(&seen);
-        let task = tokio::spawn(async move {
-            let mut version = version.unwrap_or_default();
-            loop {
-                let params = WatchParams::default().timeout(290);
-                let Ok(stream) = maps.watch(&params, &version).await else { continue };
-                let mut stream = std::pin::pin!(stream);
-                while let Ok(Some(event)) = stream.try_next().await {
-                    let (WatchEvent::Added(map) | WatchEvent::Modified(map)) = event else { continue };
-                    version = map.resource_version().unwrap_or(version);
-                    note(&notes, &map);
-                }
-            }
-        });
-        Ok(Self { seen, task })
+        let task = follow(maps, move |map| note(&notes, map)).await?;
+        Ok(Self { seen, _task: task })
     }
 
     fn count(&self) -> usize {
@@ -226,11 +213,5 @@ fn note(notes: &Mutex<BTreeMap<String, (i64, Timestamp)>>, map: &ConfigMap) {
         if generation > known.0 {
             *known = (generation, now);
         }
-    }
-}
-
-impl Drop for PublishedAt {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }

@@ -458,11 +458,7 @@ fn new_order(parameters: &Parameters) -> Result<NewOrder, Answer> {
         _ => return Err(Answer::error(400, -1116, "Invalid orderType.")),
     };
     let time_in_force = match (kind, parameters.get("timeInForce")) {
-        (Kind::Market, None) | (_, Some("GTC"))
-            if kind != Kind::Market || parameters.get("timeInForce").is_none() =>
-        {
-            TimeInForce::Gtc
-        }
+        (Kind::Market, None) | (Kind::Limit | Kind::StopLossLimit, Some("GTC")) => TimeInForce::Gtc,
         (Kind::Market, Some(_)) => return Err(word("timeInForce")),
         (_, Some("IOC")) => TimeInForce::Ioc,
         (_, Some("FOK")) => TimeInForce::Fok,
