@@ -4,6 +4,7 @@
 //! reference measured in the same run on the same machine, so that a figure means something elsewhere too. What must be
 //! right (fills, equity, decisions) is compared here and in the tests; what must be fast is only written down.
 
+pub mod bus;
 pub mod cluster;
 pub mod desk;
 pub mod error;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tradewind_benches::page::{Facts, rewrite};
-use tradewind_benches::{BenchError, Figure, cluster, desk, figure, intents, reference, rss, series, start};
+use tradewind_benches::{
+    BenchError, Figure, bus, cluster, desk, figure, intents, reference, rss, series, start,
+};
 
 /// Measures; run it from the root of the checkout with TMPDIR on the disk that is meant.
 #[derive(Debug, Parser)]
@@ -27,6 +29,8 @@ enum Command {
     Desk,
     /// Durable intents a second.
     Intents,
+    /// Events told to a Redis on this machine.
+    Bus,
     /// From process start to ready on a large ledger.
     Start,
     /// Memory of a worker while it replays.
@@ -84,6 +88,7 @@ fn run(cli: Cli) -> Result<(), BenchError> {
         Command::Reference => reference::run()?,
         Command::Desk => runtime.block_on(desk::run())?,
         Command::Intents => runtime.block_on(intents::run())?,
+        Command::Bus => runtime.block_on(bus::run())?,
         Command::Start => runtime.block_on(start::run())?,
         Command::Rss => rss::run()?,
         Command::Halting => runtime.block_on(cluster::halting::run())?,

@@ -58,6 +58,7 @@ fn the_page_has_a_place_for_every_figure() {
         "reference",
         "desk",
         "intents",
+        "bus",
         "start",
         "rss",
         "halting",

@@ -75,9 +75,60 @@ pub struct ExchangeAccountSpec {
     #[serde(default)]
     pub ledger: Ledger,
 
+    /// Where events of the account (signals, decisions, orders, fills, positions, halts, equity) are told to others: exactly
+    /// one of the variants. Trading never waits for it; what cannot be told waits in the ledger. Default: nowhere. A
+    /// change replaces the worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bus: Option<Bus>,
+
     /// The worker's pod. Default: no settings of its own.
     #[serde(default)]
     pub worker: Worker,
+}
+
+/// Where events are told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Bus {
+    /// Streams and channels of a Redis, version 7 or newer.
+    Redis(Redis),
+}
+
+/// A Redis.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Redis {
+    /// Where it is: redis://host:port/database, with a DNS name or an IPv4 address. Port and database may be left out: 6379
+    /// and 0; the database is 0 to 9999. User and password belong into the Secret, never here.
+    #[schemars(length(max = 300))]
+    #[x_kube(validation = Rule::new("self.matches('^redis://[a-zA-Z0-9]([-a-zA-Z0-9.]{0,251}[a-zA-Z0-9])?(:[1-9][0-9]{0,4})?(/[0-9]{1,4})?$')")
+        .message("bus.redis.url must be redis://host:port/database without user and password; put those into the Secret of credentialsSecretRef, and say with tls whether it is encrypted"))]
+    pub url: String,
+    /// The Secret, in the same namespace, with the keys password, username (if the user is not the default one) and
+    /// ca.crt (if the certificate is not from a public authority). Mounted into the worker, which reads it again when it
+    /// changes. Left out: no password, and certificates of public authorities. While the Secret is missing, events wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret_ref: Option<ObjectRef>,
+    /// Whether the connection is encrypted: exactly one of the variants. Default: required.
+    #[serde(default)]
+    pub tls: RedisTls,
+}
+
+/// Whether the connection to a Redis is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RedisTls {
+    /// Always; the certificate must be valid and name the host.
+    Required(Empty),
+    /// Never: whoever sees the network between worker and Redis sees events and password. For a Redis on the same
+    /// machine, or where the network encrypts by itself.
+    PlainText(Empty),
+}
+
+impl Default for RedisTls {
+    fn default() -> Self {
+        Self::Required(Empty {})
+    }
 }
 
 /// Where orders go.

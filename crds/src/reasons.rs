@@ -30,6 +30,8 @@ pub mod condition {
     pub const SETTLED: &str = "Settled";
     /// Whether the worker sees halts, holds its Lease and knows its configuration; while it does not, no entries.
     pub const SUPERVISED: &str = "Supervised";
+    /// Of an account with a bus: whether events are told as they happen. Trading goes on either way.
+    pub const BUS_RELAYING: &str = "BusRelaying";
     /// Of a strategy: true while its signal has ended the worker twice and is not evaluated any more.
     pub const QUARANTINED: &str = "Quarantined";
 }
@@ -189,6 +191,18 @@ pub enum Reason {
     SignalCrashed,
     /// The strategy's signal is evaluated.
     NotQuarantined,
+    /// Events are told to the bus as they happen.
+    Relaying,
+    /// The worker is connecting to the bus; events wait in the ledger.
+    BusConnecting,
+    /// The bus cannot be used at present; events wait in the ledger until it can. The message says why.
+    BusUnavailable,
+    /// The bus does not let the worker in or not do what it must; check user, password, rights and memory.
+    BusRefused,
+    /// Something else is kept under the name of a stream; rename or delete it.
+    BusKeyTaken,
+    /// A file of the Secret that the account's bus names is missing.
+    BusCredentialsMissing,
 }
 
 impl Reason {

@@ -106,6 +106,74 @@ fn golden(name: &str, object: &impl Serialize) {
 }
 
 #[test]
+fn a_bus_brings_its_secret_and_a_way_out_and_nothing_else() {
+    let with_bus = |url: &str, secret: Option<&str>| {
+        let mut bus = serde_json::json!({"redis": {"url": url}});
+        if let Some(name) = secret {
+            bus["redis"]["credentialsSecretRef"] = serde_json::json!({"name": name});
+        }
+        let mut account = account();
+        account.spec.bus = Some(serde_json::from_value(bus).unwrap());
+        with(&account, &settings(&[]), |source| {
+            let children = children(source);
+            let pod = children.stateful_set.spec.unwrap().template.spec.unwrap();
+            (serde_json::to_value(pod).unwrap(), serde_json::to_value(children.network_policy).unwrap())
+        })
+    };
+    let (pod, policy) = with_bus("redis://redis.cache.svc:6380/1", Some("redis"));
+    assert_eq!(
+        pod["volumes"][0],
+        serde_json::json!({"name": "bus", "secret": {"secretName": "redis", "optional": true, "defaultMode": 0o440}})
+    );
+    let container = &pod["containers"][0];
+    assert_eq!(
+        container["volumeMounts"][0],
+        serde_json::json!({"name": "bus", "mountPath": "/etc/tradewind/bus", "readOnly": true})
+    );
+    let args: Vec<&str> = container["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(args[args.len() - 2..], ["--bus-credentials", "/etc/tradewind/bus"]);
+    let way_out = |policy: &Value| policy["spec"]["egress"].as_array().unwrap().last().unwrap().clone();
+    let of_namespace = |name: &str, port: u16| {
+        let labels = serde_json::json!({"kubernetes.io/metadata.name": name});
+        serde_json::json!({"ports": [{"port": port, "protocol": "TCP"}],
+            "to": [{"namespaceSelector": {"matchLabels": labels}}]})
+    };
+    assert_eq!(way_out(&policy), of_namespace("cache", 6380));
+    assert_eq!(way_out(&with_bus("redis://redis", None).1), of_namespace("desk", 6379));
+    assert_eq!(
+        way_out(&with_bus("redis://r-0.redis.cache.svc.cluster.local", None).1),
+        of_namespace("cache", 6379)
+    );
+    assert_eq!(
+        way_out(&with_bus("redis://10.1.2.3:7000", None).1),
+        serde_json::json!({"ports": [{"port": 7000, "protocol": "TCP"}], "to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}]})
+    );
+    assert_eq!(
+        way_out(&with_bus("redis://cache.example.com", None).1),
+        serde_json::json!({"ports": [{"port": 6379, "protocol": "TCP"}]})
+    );
+    // Without a Secret nothing is mounted.
+    let (pod, _) = with_bus("redis://redis", None);
+    assert_eq!(pod["volumes"][0]["name"], "config");
+    let args = pod["containers"][0]["args"].to_string();
+    assert!(!args.contains("bus-credentials"), "{args}");
+}
+
+#[test]
+fn another_bus_needs_a_new_process_and_none_changes_nothing() {
+    let hash = |bus: Value| {
+        let mut account = account();
+        account.spec.bus = serde_json::from_value(bus).unwrap();
+        with(&account, &settings(&[]), restart_hash)
+    };
+    let redis = |url: &str| serde_json::json!({"redis": {"url": url}});
+    let none = with(&account(), &settings(&[]), restart_hash);
+    assert_eq!(hash(Value::Null), none);
+    assert_ne!(hash(redis("redis://a")), none);
+    assert_ne!(hash(redis("redis://a")), hash(redis("redis://b")));
+}
+
+#[test]
 fn each_child_is_as_it_was_reviewed() {
     // Taken apart without `..`, so that a new child needs a golden file.
     let Children {

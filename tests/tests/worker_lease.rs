@@ -174,6 +174,7 @@ fn state(account: Uid) -> State {
         policy: "desk".into(),
         limits: AccountLimits::defaults(),
         breakers: Vec::new(),
+        bus: None,
     };
     let identity = LedgerIdentity { incarnation: Incarnation(1), epoch: Epoch(1) };
     let mut state = State::new(account.clone(), Vec::new(), identity);

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
+use tokio::sync::watch;
 use tradewind_core::config::{FeeAsset, VenueConfig};
 use tradewind_core::decision::{Decision, Signal, Stage, StrategyId};
 use tradewind_core::engine::State;
@@ -19,6 +20,7 @@ use tradewind_core::order::{Fill, Intent, IntentId, OrderKind, OrderState, Side}
 use tradewind_core::signal::reading_names;
 use tradewind_core::time::Millis;
 
+use crate::bus::BusFacts;
 use crate::driver::{Observer, outcome_words};
 use crate::snapshot::{
     DecisionSnapshot, InstrumentSnapshot, Phase, RECENT_TRADES, Snapshot, Totals, TradeSnapshot,
@@ -43,6 +45,7 @@ pub struct Board {
     equity_yesterday: Option<Cash>,
     totals: Totals,
     also: Also,
+    bus: Option<watch::Receiver<BusFacts>>,
 }
 
 /// Who is told the same as the board.
@@ -71,12 +74,18 @@ impl Board {
             equity_yesterday: None,
             totals: Totals::default(),
             also: Also::default(),
+            bus: None,
         }
     }
 
     /// From now on another observer is told the same, after the board.
     pub fn tell_also(&mut self, other: Box<dyn Observer + Send>) {
         self.also = Also(Some(other));
+    }
+
+    /// From now on it is shown how the bus fares.
+    pub fn watch_bus(&mut self, facts: watch::Receiver<BusFacts>) {
+        self.bus = Some(facts);
     }
 
     /// Where the worker stands from now on.
@@ -131,7 +140,10 @@ impl Board {
                 .collect(),
             last_signals: self.last_signals.values().filter_map(|d| decision_snapshot(state, d)).collect(),
             recent_trades: self.trades.iter().cloned().collect(),
-            totals: self.totals.clone(),
+            totals: Totals {
+                bus: self.bus.as_ref().map(|facts| facts.borrow().clone()),
+                ..self.totals.clone()
+            },
         })
     }
 

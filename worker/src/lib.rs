@@ -5,6 +5,7 @@
 
 pub mod assembly;
 pub mod board;
+pub mod bus;
 pub mod cluster;
 pub mod commands;
 pub mod control;

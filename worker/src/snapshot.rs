@@ -15,6 +15,8 @@ use tradewind_core::name::Symbol;
 use tradewind_core::order::{Purpose, Side};
 use tradewind_core::time::Timestamp;
 
+use crate::bus::BusFacts;
+
 /// Where the worker stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::IntoStaticStr)]
 pub enum Phase {
@@ -174,6 +176,8 @@ pub struct Totals {
     pub ledger_commits: u64,
     /// Seconds spent in commits.
     pub ledger_seconds: f64,
+    /// How the bus fares; none when the account has none.
+    pub bus: Option<BusFacts>,
 }
 
 /// Counters of one strategy, counted as those of [`Totals`].

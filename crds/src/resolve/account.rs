@@ -1,7 +1,8 @@
 //! ExchangeAccount and its policy to the account the engine trades on.
 
 use tradewind_core::config::{
-    FeeAsset, FeeConfig, MarketDataConfig, PaperConfig, ResolvedAccount, Speed, VenueConfig,
+    BusConfig, FeeAsset, FeeConfig, MarketDataConfig, PaperConfig, RedisConfig, ResolvedAccount, Speed,
+    VenueConfig,
 };
 use tradewind_core::limits::{AccountLimits, Breaker, BreakerScope, Limits};
 use tradewind_core::money::Cash;
@@ -46,6 +47,7 @@ pub(super) fn resolve(objects: &Objects, key: &Key) -> Result<Account, Problems>
     }
     let market_data = market_data(object, &mut check);
     let policy = policy_of(objects, object, &mut check);
+    let bus = object.spec.bus.as_ref().map(|wire::Bus::Redis(redis)| bus(redis, &mut check));
     let resolved = uid.zip(quote_currency).zip(paper).zip(market_data).zip(policy);
     let account = resolved.map(|((((uid, quote_currency), paper), market_data), policy)| {
         let breakers = policy::account_breakers(&policy);
@@ -63,6 +65,7 @@ pub(super) fn resolve(objects: &Objects, key: &Key) -> Result<Account, Problems>
                     max_exposure: policy.account_exposure.unwrap_or(defaults.max_exposure),
                 },
                 breakers: policy::of_scope(&breakers, BreakerScope::Account),
+                bus: bus.flatten(),
             },
             limits: Limits::filled(&policy.limits),
             strategy_breakers: policy::of_scope(&breakers, BreakerScope::Strategy),
@@ -70,6 +73,32 @@ pub(super) fn resolve(objects: &Objects, key: &Key) -> Result<Account, Problems>
         }
     });
     check.finish(account)
+}
+
+fn bus(redis: &wire::Redis, check: &mut Check<'_>) -> Option<BusConfig> {
+    let read = || {
+        let place = redis.url.strip_prefix("redis://")?;
+        let (host, database) = place.split_once('/').unwrap_or((place, "0"));
+        let (host, port) = host.split_once(':').unwrap_or((host, "6379"));
+        let named =
+            !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
+        let (port, database) = (port.parse().ok().filter(|port| *port != 0)?, database.parse().ok()?);
+        named.then(|| RedisConfig {
+            host: host.into(),
+            port,
+            database,
+            tls: matches!(redis.tls, wire::RedisTls::Required(_)),
+            credentials: redis.credentials_secret_ref.as_ref().map(|secret| secret.name.0.as_str().into()),
+        })
+    };
+    let config = read();
+    if config.is_none() {
+        // What was written may hold a password: it is not repeated.
+        let message = "must be redis://host:port/database without user and password";
+        let problem = Problem::new(check.id, "spec.bus.redis.url", message);
+        check.problems.push(problem.fix("write it like redis://redis.desk.svc:6379/0"));
+    }
+    config.map(BusConfig::Redis)
 }
 
 fn missing(objects: &Objects, id: &ObjectId) -> Problem {

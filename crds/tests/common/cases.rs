@@ -190,6 +190,16 @@ fn ledger_cases() -> Vec<Case> {
     ]
 }
 
+fn bus_cases() -> Vec<Case> {
+    let url = |url: &str| json!({"spec": {"bus": {"redis": {"url": url}}}});
+    vec![create(
+        ACCOUNT,
+        "bus.redis.url must be redis://host:port/database",
+        url("redis://redis.desk.svc:6379/0"),
+        [url("redis://user:secret@redis.desk.svc:6379"), url("rediss://redis.desk.svc")],
+    )]
+}
+
 fn policy_and_halt_cases() -> Vec<Case> {
     let strategy = |strategy: Value| json!({"spec": {"strategy": strategy}});
     let position = |position: f64, exposure: f64| {
@@ -247,6 +257,7 @@ pub fn cases() -> Vec<Case> {
         .into_iter()
         .chain(account_cases())
         .chain(ledger_cases())
+        .chain(bus_cases())
         .chain(policy_and_halt_cases())
         .collect()
 }

@@ -32,6 +32,34 @@ pub struct ResolvedAccount {
     pub limits: AccountLimits,
     /// Breakers on the account's equity.
     pub breakers: Vec<Breaker>,
+    /// Where events are told; none: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bus: Option<BusConfig>,
+}
+
+/// Where events are told. The engine does not know of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum BusConfig {
+    /// Streams of a Redis.
+    Redis(RedisConfig),
+}
+
+/// A Redis. What it takes to be let in lies in files, not here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RedisConfig {
+    /// Name or address.
+    pub host: SmolStr,
+    /// Its port.
+    pub port: u16,
+    /// The number of its database.
+    pub database: u16,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+    /// The Secret with what it takes to be let in; none: nothing is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<SmolStr>,
 }
 
 /// A venue and its settings.

@@ -135,6 +135,7 @@ pub enum OrderKind {
     Serialize,
     Deserialize,
     strum::Display,
+    strum::EnumIter,
     strum::IntoStaticStr,
 )]
 pub enum Purpose {

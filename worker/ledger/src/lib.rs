@@ -15,6 +15,7 @@ pub mod backup;
 pub mod error;
 pub mod memory;
 pub mod mysql;
+pub mod outbox;
 pub mod port;
 pub mod sqlite;
 
@@ -30,6 +31,7 @@ pub use chain::{ChainHead, ChainHeadError, Value};
 pub use error::LedgerError;
 pub use memory::MemoryLedger;
 pub use mysql::{MysqlLedger, MysqlOptions, MysqlReader, MysqlServer};
+pub use outbox::{Backlog, Outbox, OutboxOptions, OutboxReader, OutboxRow, Tap};
 pub use place::Place;
 pub use port::{
     BalanceRow, Batch, Committed, DecisionFilter, DecisionRow, EquityRow, Ledger, LedgerReader, OutcomeCount,

@@ -2,6 +2,8 @@
 //!
 //! It forgets everything when dropped; what matters must go to a durable ledger.
 
+mod outbox;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use smol_str::SmolStr;
@@ -29,6 +31,7 @@ use crate::port::{
     Pruned, TradeRow,
 };
 use crate::rows::rules_of;
+use outbox::MemoryOutbox;
 
 /// How an order stands, projected from its transitions.
 #[derive(Debug)]
@@ -71,6 +74,7 @@ pub struct MemoryLedger {
     /// The hash after each record; the first is that of the empty ledger.
     chain: Vec<Hash>,
     undo: Vec<Undo>,
+    outbox: MemoryOutbox,
 }
 
 impl MemoryLedger {
@@ -92,6 +96,7 @@ impl MemoryLedger {
             rules: Vec::new(),
             chain: vec![blake3::hash(&identity.incarnation.0.to_be_bytes())],
             undo: Vec::new(),
+            outbox: MemoryOutbox::default(),
         }
     }
 
@@ -368,9 +373,16 @@ impl Ledger for MemoryLedger {
     async fn commit(&mut self, batch: &Batch<'_>) -> Result<Committed, LedgerError> {
         self.undo.clear();
         let (mut new_fills, rows) = (0, self.chain.len());
+        let (mut told, mut taken) = (Vec::new(), Vec::new());
         for record in batch.records {
             match self.apply_and_link(record, batch) {
-                Ok(new_fill) => new_fills += usize::from(new_fill),
+                Ok(new_fill) => {
+                    new_fills += usize::from(new_fill);
+                    if new_fill || !matches!(record, Record::Fill { .. }) {
+                        told.extend(self.told(record, batch)?);
+                        taken.push(record);
+                    }
+                }
                 Err(error) => {
                     self.roll_back();
                     self.chain.truncate(rows);
@@ -388,6 +400,7 @@ impl Ledger for MemoryLedger {
         if let Some(checkpoint) = batch.checkpoint {
             self.checkpoint.get_or_insert_default().clone_from(checkpoint);
         }
+        self.tell(batch, told, &taken)?;
         Ok(Committed { new_fills })
     }
 

@@ -13,9 +13,10 @@ use tradewind_core::event::Record;
 use tradewind_core::halt::{HaltAction, HaltOrigin, HaltScope};
 use tradewind_core::order::{Incarnation, OrderState};
 use tradewind_core::time::Timestamp;
+use tradewind_ledger::outbox::Limits;
 use tradewind_ledger::{
-    Backup, DecisionFilter, Ledger, LedgerError, LedgerReader, MysqlLedger, MysqlReader, SqliteLedger,
-    SqliteOptions, SqliteReader, Value, backup,
+    Backup, DecisionFilter, Ledger, LedgerError, LedgerReader, MysqlLedger, MysqlReader, Outbox,
+    OutboxReader, SqliteLedger, SqliteOptions, SqliteReader, Value, backup,
 };
 
 const NOW: Timestamp = Timestamp(1_735_800_000_000);
@@ -199,4 +200,28 @@ async fn rows_are_told_with_their_columns() {
     assert_eq!(amounts.collect::<Vec<_>>(), expected);
     let error = reader.export(&["fills"], &mut |_, _| Err(std::io::Error::other("full"))).await.unwrap_err();
     assert!(matches!(error, LedgerError::Copy { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_restored_ledger_tells_what_was_not_told_and_gives_no_number_again() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("ledger.db");
+    let mut original = open(&path).await;
+    let bus = suite::bus(Limits::default());
+    original.publish(Some(&bus)).await.unwrap();
+    fill_up(&mut original).await;
+    let waiting = original.events_after(0, 100).await.unwrap();
+    assert!(!waiting.is_empty());
+    let copy = Backup::read(saved(&path).await.as_slice()).unwrap();
+    // What happens after the backup is told, and then lost.
+    commit(&mut original, &[set("c"), set("d")]).await.unwrap();
+    let lost = original.events_after(waiting.last().unwrap().sequence, 100).await.unwrap();
+    let restored = dir.path().join("new/ledger.db");
+    SqliteLedger::restore(&restored, copy, NOW).await.unwrap();
+    let mut restored = SqliteReader::open(&restored).await.unwrap();
+    let events = restored.events_after(0, 100).await.unwrap();
+    assert_eq!(events[..waiting.len()], waiting);
+    let [halt] = &events[waiting.len()..] else { panic!("{events:?}") };
+    assert!(halt.body.contains("ledger-unknown"), "{halt:?}");
+    assert!(halt.sequence > lost.last().unwrap().sequence, "{halt:?} is not after {lost:?}");
 }

@@ -13,7 +13,11 @@ use tradewind_core::money::Cash;
 use tradewind_core::order::{Incarnation, OrderState};
 use tradewind_core::recovery::History;
 use tradewind_core::time::Timestamp;
-use tradewind_ledger::{Batch, DecisionFilter, Ledger, LedgerReader, SqliteLedger, SqliteReader};
+use tradewind_ledger::outbox::Limits;
+use tradewind_ledger::{
+    Batch, DecisionFilter, Ledger, LedgerReader, Outbox, OutboxOptions, OutboxReader, SqliteLedger,
+    SqliteReader,
+};
 
 use OrderState::{Intended, Sent};
 
@@ -74,6 +78,53 @@ async fn a_commit_cut_off_before_its_end_leaves_nothing_and_the_next_one_works()
     commit(&mut ledger, &[Record::Intent(intent(id, 1))]).await.unwrap();
     ledger.verify().await.unwrap();
     assert!(cut >= 8 && whole >= 8, "{cut} cut off, {whole} whole");
+}
+
+#[tokio::test]
+async fn a_commit_cut_off_anywhere_tells_what_it_did_and_nothing_else() {
+    let (mut ledger, _dir) = make().await;
+    ledger.publish(Some(&suite::bus(Limits::default()))).await.unwrap();
+    let (mut did, mut did_not) = (0, 0);
+    for polls in (0..40).chain([u32::MAX; 4]) {
+        let next = ledger.history().await.unwrap().next_intent;
+        let events = ledger.events_after(0, 10_000).await.unwrap().len();
+        let records = [Record::Intent(intent(next, 1)), step(next, 1, 1, Intended, Sent)];
+        let rules = rules();
+        let batch = Batch { records: &records, rules: &rules, ..Batch::default() };
+        dropped_after(polls, ledger.commit(&batch)).await;
+        let done = ledger.history().await.unwrap().next_intent - next;
+        let told = ledger.events_after(0, 10_000).await.unwrap().len() - events;
+        assert_eq!(told, if done == 1 { 2 } else { 0 }, "after {polls} polls");
+        *if done == 1 { &mut did } else { &mut did_not } += 1;
+    }
+    assert!(did >= 4 && did_not >= 1, "{did} did, {did_not} did not");
+    let rows = ledger.events_after(0, 10_000).await.unwrap();
+    assert!(rows.is_sorted_by(|a, b| a.sequence < b.sequence));
+}
+
+#[tokio::test]
+async fn numbers_of_events_rise_across_every_opening() {
+    let (mut ledger, dir) = make().await;
+    let path = dir.path().join("ledger.db");
+    let bus = suite::bus(Limits::default());
+    ledger.publish(Some(&bus)).await.unwrap();
+    commit(&mut ledger, &[set("a")]).await.unwrap();
+    ledger.close().await.unwrap();
+    // One who knows nothing of the bus, such as a command that halts.
+    let mut ledger = open(&path).await;
+    commit(&mut ledger, &[set("b")]).await.unwrap();
+    ledger.close().await.unwrap();
+    let mut ledger = open(&path).await;
+    let later = OutboxOptions { now: Timestamp(bus.now.0 + 1), ..bus.clone() };
+    ledger.publish(Some(&later)).await.unwrap();
+    commit(&mut ledger, &[set("c")]).await.unwrap();
+    // A clock that went back.
+    ledger.publish(Some(&bus)).await.unwrap();
+    commit(&mut ledger, &[set("d")]).await.unwrap();
+    let rows = ledger.events_after(0, 100).await.unwrap();
+    let first = u64::try_from(bus.now.0).unwrap() * 1_000;
+    let numbers: Vec<u64> = rows.iter().map(|row| row.sequence - first).collect();
+    assert_eq!(numbers, [1, 2, 1_001, 1_002]);
 }
 
 #[tokio::test]

@@ -73,6 +73,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
     let writer = Writer::start(StatusStore::new(&client, &options.namespace), target, reported);
     let sink = sink(options, &client, &account, &driver);
     driver.observer.tell_also(Box::new(sink));
+    let bus = session::start_bus(&mut driver, &options.data_dir, options.bus_credentials.clone())?;
     let (snapshots, shown) = watch::channel(driver.observer.snapshot(&driver.state));
     let doors = doors(options, shown).await?;
     let mut around = Surroundings {
@@ -103,6 +104,9 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
     ended?;
     // After this nothing of ours can leave any more.
     let (_, _, ledger) = driver.finish().await?;
+    if let Some(bus) = bus {
+        bus.stop().await;
+    }
     if let Some(ledger) = ledger {
         ledger.close().await?;
     }

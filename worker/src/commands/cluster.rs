@@ -27,6 +27,9 @@ pub struct Options {
     /// Days of event time after which decisions and equity are deleted; orders, fills and halts are kept for ever.
     #[arg(long, value_name = "DAYS", default_value_t = 400)]
     pub keep_days: u32,
+    /// Folder with the files of the Secret that the account's bus names.
+    #[arg(long, value_name = "DIR")]
+    pub bus_credentials: Option<PathBuf>,
     /// Name of the pod.
     #[arg(long, env = "POD_NAME", default_value = "worker")]
     pub pod_name: String,

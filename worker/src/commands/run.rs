@@ -60,6 +60,9 @@ pub struct Options {
     /// Plain lines even on a terminal.
     #[arg(long)]
     pub plain: bool,
+    /// Folder with the files of the Secret that the account's bus names: password, and username and ca.crt where needed.
+    #[arg(long, value_name = "DIR")]
+    pub bus_credentials: Option<PathBuf>,
     /// Where `/portfolio` and `/trades/recent` are served; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8024")]
     pub portfolio_address: SocketAddr,
@@ -80,6 +83,7 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
 
     let ledger = ledger_options(&assembly.config.account);
     let mut driver = session::open(&mut assembly, &options.data_dir, &ledger, Whose::Ours).await?;
+    let bus = session::start_bus(&mut driver, &options.data_dir, options.bus_credentials.clone())?;
     let (snapshots, shown) = watch::channel(driver.observer.snapshot(&driver.state));
     let addresses = http::Addresses {
         portfolio: options.portfolio_address,
@@ -115,6 +119,9 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
     doors.close().await;
     let word = if ended == Ended::Completed { "completed" } else { "drained" };
     let (state, board, ledger) = driver.finish().await?;
+    if let Some(bus) = bus {
+        bus.stop().await;
+    }
     if let Some(mut ledger) = ledger {
         let counts = (ledger.fill_counts().await?, ledger.outcomes().await?);
         ledger.close().await?;

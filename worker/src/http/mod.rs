@@ -6,7 +6,7 @@
 //! Must not: touch the engine or the ledger, compute with money in floats (metrics are no money), or read a clock.
 
 mod metrics;
-mod number;
+pub(crate) mod number;
 mod portfolio;
 mod risk;
 mod router;

@@ -13,7 +13,7 @@ const RATIO_SCALE: u8 = 6;
 
 /// A decimal that serializes as a JSON number, digit for digit. Only `serde_json`'s writers keep the digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Number(String);
+pub struct Number(String);
 
 impl Number {
     /// Units of 10^-scale.
@@ -22,12 +22,12 @@ impl Number {
     }
 
     /// Decimal text; none when it is no plain decimal.
-    pub(super) fn text(text: &str) -> Option<Self> {
+    pub(crate) fn text(text: &str) -> Option<Self> {
         parse_fixed(text, CASH_SCALE).ok().map(|units| Self::fixed(units, CASH_SCALE))
     }
 
     /// A percentage as the ratio it stands for: 5 % is 0.05.
-    pub(super) fn ratio_of(percent: Percent) -> Self {
+    pub(crate) fn ratio_of(percent: Percent) -> Self {
         Self::fixed(i128::from(percent.0), RATIO_SCALE)
     }
 

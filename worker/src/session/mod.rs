@@ -17,7 +17,7 @@ use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::{Ledger, SqliteLedger};
 
 pub(crate) use doors::Doors;
-pub(crate) use start::{Whose, open, random_incarnation, recover};
+pub(crate) use start::{Whose, open, random_incarnation, recover, start_bus};
 
 use crate::board::Board;
 use crate::commands::CommandError;

@@ -1,18 +1,22 @@
 //! How a run begins: ledger and venue are opened, then what was left is taken up again.
 
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tradewind_core::config::VenueConfig;
 use tradewind_core::instrument::InstrumentId;
 use tradewind_core::order::Incarnation;
 use tradewind_core::time::Timestamp;
-use tradewind_ledger::{Ledger, LedgerReader, SqliteLedger, SqliteOptions};
+use tradewind_ledger::outbox::Limits;
+use tradewind_ledger::{
+    Ledger, LedgerReader, Outbox, OutboxOptions, SqliteLedger, SqliteOptions, SqliteReader,
+};
 use tradewind_venues::paper::PaperVenue;
 
 use super::{Group, LEDGER_FILE, PAPER_FILE, Running};
 use crate::assembly::Assembly;
 use crate::board::Board;
+use crate::bus::{self, Bus, Timing};
 use crate::commands::CommandError;
 use crate::driver::{Driver, Journal, Start};
 use crate::feed::{Feed, Grouped};
@@ -46,6 +50,12 @@ pub(crate) async fn open(
     let account = &assembly.config.account;
     let VenueConfig::Paper(paper) = &account.venue;
     ledger.note_paper(true).await?;
+    let outbox = account.bus.as_ref().map(|_| OutboxOptions {
+        account: bus::name(account),
+        now: options.now,
+        limits: Limits::default(),
+    });
+    ledger.publish(outbox.as_ref()).await?;
     let rules: Vec<_> = assembly.instruments.iter().map(|i| i.rules.clone()).collect();
     let venue = PaperVenue::open(&data_dir.join(PAPER_FILE), paper, &account.quote_currency, &rules).await?;
     if venue.created_with() != paper.balances.as_slice() {
@@ -66,6 +76,20 @@ pub(crate) async fn open(
         observer: Board::new(interval, instruments, true),
     };
     Ok(Driver::recover(start).await?)
+}
+
+/// Starts to tell events, where the account has a bus; `credentials` is the folder with the files of its Secret.
+pub(crate) fn start_bus(
+    driver: &mut Running,
+    data_dir: &Path,
+    credentials: Option<PathBuf>,
+) -> Result<Option<Bus>, CommandError> {
+    let Some(place) = bus::Place::of(driver.state.account(), credentials) else { return Ok(None) };
+    let Some(ledger) = driver.ledger_mut() else { return Ok(None) };
+    let (tap, path) = (ledger.tap(), data_dir.join(LEDGER_FILE));
+    let bus = Bus::start(place, tap, async move || SqliteReader::open(&path).await, Timing::default())?;
+    driver.observer.watch_bus(bus.facts());
+    Ok(Some(bus))
 }
 
 /// Warms the indicators up with the bars seen before, settles open orders and takes over the configuration. Returns the

@@ -7,7 +7,7 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use tradewind_core::config::VenueConfig;
+use tradewind_core::config::{BusConfig, RedisConfig, VenueConfig};
 use tradewind_crds::names;
 
 use super::{PORTS, Source, metadata, selector};
@@ -24,6 +24,8 @@ pub(super) fn policy(source: &Source<'_>) -> NetworkPolicy {
     for place in network.extra.iter().chain(venue(&source.account.venue)) {
         egress.push(to(std::slice::from_ref(&place.cidr), vec![port("TCP", place.port)]));
     }
+    egress
+        .extend(source.account.bus.as_ref().map(|BusConfig::Redis(redis)| bus(redis, &source.key.namespace)));
     NetworkPolicy {
         metadata: metadata(source, names::worker(&source.key.name)),
         spec: Some(NetworkPolicySpec {
@@ -46,6 +48,29 @@ fn venue(venue: &VenueConfig) -> &'static [Egress] {
     match venue {
         VenueConfig::Paper(_) => &[],
     }
+}
+
+/// Where the bus is: an address as it is, a Service by its namespace. What another name stands for no policy can say: the
+/// port is open to everywhere. A Service whose pods listen at another port needs the chart's `networkPolicy.workersExtraEgress`.
+fn bus(redis: &RedisConfig, own: &str) -> NetworkPolicyEgressRule {
+    let ports = vec![port("TCP", redis.port)];
+    if redis.host.parse::<std::net::Ipv4Addr>().is_ok() {
+        return to(&[format!("{}/32", redis.host)], ports);
+    }
+    let parts: Vec<&str> = redis.host.split('.').collect();
+    let namespace = match parts.as_slice() {
+        [_] => Some(own),
+        [_, namespace, "svc", ..] | [_, _, namespace, "svc", ..] => Some(*namespace),
+        _ => None,
+    };
+    let peer = namespace.map(|namespace| NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector {
+            match_labels: Some([("kubernetes.io/metadata.name".to_owned(), namespace.to_owned())].into()),
+            ..LabelSelector::default()
+        }),
+        ..NetworkPolicyPeer::default()
+    });
+    NetworkPolicyEgressRule { to: peer.map(|peer| vec![peer]), ports: Some(ports) }
 }
 
 /// Those ports at those address ranges; no range means anywhere.

@@ -10,11 +10,13 @@ use k8s_openapi::api::core::v1::{
     DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
     KeyToPath, LocalObjectReference, ObjectFieldSelector, PersistentVolumeClaimVolumeSource,
     PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource, ResourceRequirements,
-    SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
+    SeccompProfile, SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
+    VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use tradewind_core::config::BusConfig;
 use tradewind_crds::exchange_account::{ResourceAmounts, Resources};
 use tradewind_crds::names;
 
@@ -24,6 +26,7 @@ const CONTAINER: &str = "worker";
 const CONFIG_DIR: &str = "/etc/tradewind/config";
 const DATA_DIR: &str = "/var/lib/tradewind";
 const MARKET_DATA_DIR: &str = "/usr/share/tradewind/data";
+const BUS_DIR: &str = "/etc/tradewind/bus";
 const TOKEN_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Time to cancel entries, write the ledger and give the Lease back.
 const GRACE_SECONDS: i64 = 30;
@@ -89,7 +92,7 @@ fn pod(source: &Source<'_>) -> PodSpec {
             ..PodSecurityContext::default()
         }),
         containers: vec![container(source)],
-        volumes: Some(volumes(&source.key.name)),
+        volumes: Some(volumes(source)),
         ..PodSpec::default()
     }
 }
@@ -137,12 +140,7 @@ fn container(source: &Source<'_>) -> Container {
         }),
         // The last lines of the log are the reason of a crash that the status shows.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(vec![
-            mount("config", CONFIG_DIR, true),
-            mount("ledger", DATA_DIR, false),
-            mount("tmp", "/tmp", false),
-            mount("token", TOKEN_DIR, true),
-        ]),
+        volume_mounts: Some(mounts(source)),
         ..Container::default()
     }
 }
@@ -155,7 +153,8 @@ fn args(source: &Source<'_>) -> Vec<String> {
         ("--data-dir", DATA_DIR),
         ("--market-data", MARKET_DATA_DIR),
     ];
-    let pairs = pairs.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
+    let bus = bus_secret(source).map(|_| ("--bus-credentials", BUS_DIR));
+    let pairs = pairs.into_iter().chain(bus).flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
     std::iter::once("cluster".to_owned()).chain(pairs).collect()
 }
 
@@ -196,8 +195,41 @@ fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
     }
 }
 
-fn volumes(account: &str) -> Vec<Volume> {
-    vec![
+/// The Secret that the account's bus names.
+fn bus_secret<'a>(source: &Source<'a>) -> Option<&'a str> {
+    let Some(BusConfig::Redis(redis)) = &source.account.bus else { return None };
+    redis.credentials.as_deref()
+}
+
+fn mounts(source: &Source<'_>) -> Vec<VolumeMount> {
+    let bus = bus_secret(source).map(|_| mount("bus", BUS_DIR, true));
+    let others = [
+        mount("config", CONFIG_DIR, true),
+        mount("ledger", DATA_DIR, false),
+        mount("tmp", "/tmp", false),
+        mount("token", TOKEN_DIR, true),
+    ];
+    bus.into_iter().chain(others).collect()
+}
+
+/// A Secret that is missing keeps events from being told, and must not keep the pod from trading: it is optional, and
+/// appears in the running pod when it is made.
+fn bus(secret: &str) -> Volume {
+    Volume {
+        name: "bus".to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.to_owned()),
+            optional: Some(true),
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+fn volumes(source: &Source<'_>) -> Vec<Volume> {
+    let account = &source.key.name;
+    let others = [
         Volume {
             name: "config".to_owned(),
             config_map: Some(ConfigMapVolumeSource {
@@ -223,7 +255,8 @@ fn volumes(account: &str) -> Vec<Volume> {
             ..Volume::default()
         },
         token(),
-    ]
+    ];
+    bus_secret(source).map(bus).into_iter().chain(others).collect()
 }
 
 /// What a pod gets when its token is mounted by itself, with a token that ends.

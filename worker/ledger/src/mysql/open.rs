@@ -1,5 +1,7 @@
 //! Opening: connection, schema, the ledger among the others, a quick check, and the next epoch.
 
+use std::sync::Arc;
+
 use sqlx::mysql::MySqlConnection;
 use sqlx::{Connection, MySql};
 use tradewind_core::time::Timestamp;
@@ -8,6 +10,7 @@ use super::{MysqlLedger, MysqlOptions, MysqlReader, MysqlServer, connect, fault,
 use crate::backup::Backup;
 use crate::chain::Value;
 use crate::error::LedgerError;
+use crate::outbox::Limits;
 use crate::place::Place;
 use crate::sql::ledger::{Db, Trial};
 use crate::sql::open::{Opener, Owner};
@@ -47,7 +50,14 @@ async fn take_over(
     let mut context = Context::new(place.clone(), Some(number));
     let mut scope = Scope::<MySql> { conn: &mut conn, context: &mut context };
     let identity = open::adopt(&mut scope, opener, owner).await?;
-    Ok(MysqlLedger { db: Db::new(conn, server.clone(), context), identity, cache: None, lock: () })
+    Ok(MysqlLedger {
+        db: Db::new(conn, server.clone(), context),
+        identity,
+        cache: None,
+        tap: Arc::default(),
+        limits: Limits::default(),
+        lock: (),
+    })
 }
 
 pub(super) async fn reader(server: &MysqlServer, name: &str) -> Result<MysqlReader, LedgerError> {

@@ -16,7 +16,8 @@ use tradewind_core::recovery::{Checkpoint, LedgerIdentity};
 
 use super::ledger::{Cache, SqlLedger};
 use super::read::WriterRow;
-use super::{Dialect, Scope, read};
+use super::tell::last_move;
+use super::{Dialect, Scope, outbox, read};
 use crate::balances::Balances;
 use crate::chain::{ChainHead, Value, link};
 use crate::conflict::{
@@ -24,6 +25,8 @@ use crate::conflict::{
     stands_elsewhere,
 };
 use crate::error::LedgerError;
+use crate::outbox::map::{self, Told};
+use crate::outbox::{Limits, Standing};
 use crate::port::{Batch, Committed};
 use crate::rows::{self, DECISION_COLUMNS, EQUITY_COLUMNS, Table, insert_sql, intent_number, whole};
 
@@ -41,6 +44,7 @@ pub(crate) struct Written {
     commits: u64,
     /// None: as they were before.
     balances: Option<Balances>,
+    outbox: Option<Standing>,
     done: Committed,
 }
 
@@ -51,18 +55,24 @@ impl<D: Dialect> SqlLedger<D> {
         let mut trial = self.db.trial();
         let mut doubt = None;
         loop {
-            let identity = self.identity;
-            let tried = self.db.attempt(async |db: &mut Scope<'_, D>| {
-                transact(db, identity, batch, &mut before, &mut doubt).await
-            });
+            let writing =
+                Writing { identity: self.identity, batch, outbox: (self.tap.relayed(), self.limits) };
+            let tried = self
+                .db
+                .attempt(async |db: &mut Scope<'_, D>| transact(db, &writing, &mut before, &mut doubt).await);
             match tried.await {
                 Ok(done) => {
                     let unchanged = before.map(|cache| cache.balances).unwrap_or_default();
-                    self.cache = doubt.map(|Written { head, commits, balances, .. }| Cache {
+                    self.cache = doubt.map(|Written { head, commits, balances, outbox, .. }| Cache {
                         head,
                         commits,
                         balances: balances.unwrap_or(unchanged),
+                        outbox,
                     });
+                    let outbox = self.cache.as_ref().and_then(|cache| cache.outbox.as_ref());
+                    if let Some(outbox) = outbox {
+                        self.tap.note_written(outbox.last);
+                    }
                     return Ok(done);
                 }
                 Err(error) if error.is_passing() && trial.goes_on().await => {}
@@ -77,21 +87,30 @@ impl<D: Dialect> SqlLedger<D> {
     }
 }
 
+/// What is written, by whom.
+#[derive(Clone, Copy)]
+pub(crate) struct Writing<'a> {
+    pub(crate) identity: LedgerIdentity,
+    pub(crate) batch: &'a Batch<'a>,
+    /// How far events are delivered, and how many are kept.
+    pub(crate) outbox: (u64, Limits),
+}
+
 /// One transaction. `doubt` is what an earlier one, whose answer was lost, would have written, and afterwards what this
 /// one would have or has.
 async fn transact<D: Dialect>(
     db: &mut Scope<'_, D>,
-    identity: LedgerIdentity,
-    batch: &Batch<'_>,
+    writing: &Writing<'_>,
     before: &mut Option<Cache>,
     doubt: &mut Option<Written>,
 ) -> Result<Committed, LedgerError> {
+    let identity = writing.identity;
     let context = &mut *db.context;
     let mut tx = D::begin_writing(db.conn).await.map_err(|e| D::fault(&context.place, e))?;
     let mut scope = Scope::<D> { conn: &mut tx, context };
     let written = match found(&mut scope, identity, before, doubt).await {
         Ok(Found::Made(done)) => return Ok(done),
-        Ok(Found::End(end)) => write_all(&mut scope, identity, batch, end).await,
+        Ok(Found::End(end)) => write_all(&mut scope, writing, end).await,
         Err(error) => Err(error),
     };
     match written {
@@ -143,25 +162,34 @@ async fn found<'c, D: Dialect>(
         let place = db.place().clone();
         return Err(LedgerError::Tampered { place, table: "chain_head", seq: head.seq });
     }
-    let balances = if before.is_none() { read::holdings(db).await? } else { Balances::default() };
-    Ok(Found::End(before.get_or_insert(Cache { head, commits, balances })))
+    if before.is_none() {
+        let (balances, outbox) = (read::holdings(db).await?, outbox::standing(db).await?);
+        *before = Some(Cache { head, commits, balances, outbox });
+    }
+    before.as_ref().map(Found::End).ok_or(LedgerError::Fenced { ours: identity.epoch, theirs: epoch })
 }
 
 pub(crate) async fn write_all<D: Dialect>(
     db: &mut Scope<'_, D>,
-    identity: LedgerIdentity,
-    batch: &Batch<'_>,
+    writing: &Writing<'_>,
     before: &Cache,
 ) -> Result<Written, LedgerError> {
+    let Writing { identity, batch, outbox: terms } = *writing;
     let moves_money = batch
         .records
         .iter()
         .any(|r| matches!(r, Record::Fill { .. } | Record::Transfer(_) | Record::Succession(_)));
     let balances = moves_money.then(|| before.balances.clone());
-    let mut writer = Writer { db, identity, batch, head: before.head, balances };
-    let done = writer.all(before).await?;
+    let told = before.outbox.as_ref().map(|_| Vec::new());
+    let mut writer = Writer { db, identity, batch, head: before.head, balances, told };
+    let done = writer.all().await?;
+    let mut outbox = before.outbox.clone();
+    if let (Some(standing), Some(told)) = (&mut outbox, writer.told.take()) {
+        outbox::write(writer.db, standing, told, terms).await?;
+    }
+    writer.advance(before).await?;
     let (head, balances) = (writer.head, writer.balances);
-    Ok(Written { head, commits: before.commits.saturating_add(1), balances, done })
+    Ok(Written { head, commits: before.commits.saturating_add(1), balances, outbox, done })
 }
 
 /// Rows that another worker has written in the meantime look like conflicts; the cause is the take-over.
@@ -182,17 +210,19 @@ async fn fenced_first<D: Dialect>(
 }
 
 /// The state of one commit.
-struct Writer<'a, 'd, D: Dialect> {
-    db: &'a mut Scope<'d, D>,
+pub(super) struct Writer<'a, 'd, D: Dialect> {
+    pub(super) db: &'a mut Scope<'d, D>,
     identity: LedgerIdentity,
-    batch: &'a Batch<'a>,
+    pub(super) batch: &'a Batch<'a>,
     head: ChainHead,
     /// A copy to change; none when the batch moves no money.
     balances: Option<Balances>,
+    /// Events so far; none when the account has no bus.
+    pub(super) told: Option<Vec<Told>>,
 }
 
 impl<D: Dialect> Writer<'_, '_, D> {
-    async fn all(&mut self, before: &Cache) -> Result<Committed, LedgerError> {
+    async fn all(&mut self) -> Result<Committed, LedgerError> {
         let mut new_fills = 0;
         let batch = self.batch;
         for record in batch.records {
@@ -201,13 +231,13 @@ impl<D: Dialect> Writer<'_, '_, D> {
         self.decisions().await?;
         for row in batch.equity {
             self.db.execute(&INSERT_EQUITY, rows::equity(row).into()).await?;
+            self.tell(|| map::equity(row));
         }
         if let Some(checkpoint) = batch.checkpoint {
             self.checkpoint(checkpoint).await?;
         }
         self.store_balances().await?;
         self.store_positions().await?;
-        self.advance(before).await?;
         Ok(Committed { new_fills })
     }
 
@@ -220,11 +250,15 @@ impl<D: Dialect> Writer<'_, '_, D> {
                 self.append(&rows::INTENTS, values).await.map_err(|error| {
                     if error.is_unique_violation() { already_there(intent) } else { error }
                 })?;
+                self.tell_of_order(intent_number(intent.id)?, |order| map::intent(intent, order)).await?;
             }
             Record::Signing(signing) => self.signing(signing).await?,
             Record::Transition(transition) => self.transition(transition).await?,
             Record::Fill { intent, fill } => return self.fill(*intent, fill).await,
-            Record::Halt(change) => self.append(&rows::HALTS, rows::halt(change)?).await?,
+            Record::Halt(change) => {
+                self.append(&rows::HALTS, rows::halt(change)?).await?;
+                self.tell(|| map::halt(change));
+            }
             Record::Transfer(transfer) => {
                 if let Some(balances) = &mut self.balances {
                     balances.transfer(transfer)?;
@@ -279,7 +313,8 @@ impl<D: Dialect> Writer<'_, '_, D> {
             let stands = found.map(|(state, attempt)| stands_elsewhere(transition, &state, attempt));
             return Err(stands.unwrap_or_else(|| not_there(transition.intent)));
         }
-        self.append(&rows::TRANSITIONS, rows::transition(transition)?).await
+        self.append(&rows::TRANSITIONS, rows::transition(transition)?).await?;
+        self.tell_of_order(id, |order| map::transition(transition, order)).await
     }
 
     async fn fill(&mut self, intent: IntentId, fill: &Fill) -> Result<bool, LedgerError> {
@@ -299,6 +334,7 @@ impl<D: Dialect> Writer<'_, '_, D> {
         self.append(&rows::FILLS, rows::fill(intent, fill, rules)?).await?;
         let add = "UPDATE intents SET filled_units = filled_units + ? WHERE OWN(intents) AND id = ?";
         self.db.execute(add, vec![Value::Int(fill.quantity.0), Value::Int(id)]).await?;
+        self.tell_of_order(id, |order| map::fill(fill, order, rules)).await?;
         Ok(true)
     }
 
@@ -314,6 +350,7 @@ impl<D: Dialect> Writer<'_, '_, D> {
         for row in rest {
             self.db.execute(&INSERT_DECISION, rows::decision(row)?.into()).await?;
         }
+        self.tell_of_decisions().await?;
         self.count_outcomes().await
     }
 
@@ -358,6 +395,10 @@ impl<D: Dialect> Writer<'_, '_, D> {
     async fn store_positions(&mut self) -> Result<(), LedgerError> {
         let moved = self.balances.as_mut().map(Balances::take_moved).unwrap_or_default();
         for (strategy, symbol, held) in moved {
+            if self.told.is_some() {
+                let (name, at) = (self.name_of(strategy).await?, last_move(self.batch));
+                self.tell(|| map::position((strategy, &name), &symbol, (held.quantity, held.cost), at));
+            }
             let update = "UPDATE positions SET quantity = ?, cost = ? \
                 WHERE OWN(positions) AND strategy = ? AND symbol = ?";
             let key = [strategy.to_string(), symbol.to_string()];
@@ -366,8 +407,7 @@ impl<D: Dialect> Writer<'_, '_, D> {
             if self.db.execute(update, values.clone()).await? == 0 {
                 let insert = "INSERT INTO positions (OWNER, quantity, cost, strategy, symbol, strategy_name) \
                     VALUES (OWNER(), ?, ?, ?, ?, ?)";
-                let name = self.batch.names.iter().find(|(uid, _)| *uid == strategy);
-                let name = name.map_or_else(|| strategy.to_string(), |(_, name)| name.to_string());
+                let name = self.listed(strategy).unwrap_or_else(|| strategy.to_string());
                 let values = values.into_iter().chain([Value::text(name)]).collect();
                 self.db.execute(insert, values).await?;
             }

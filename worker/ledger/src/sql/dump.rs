@@ -6,11 +6,14 @@ use tradewind_core::event::{HaltChange, Record};
 use tradewind_core::halt::{Halt, HaltAction, HaltOrigin, HaltScope};
 use tradewind_core::time::Timestamp;
 
+use super::commit::Writing;
 use super::ledger::Cache;
-use super::{Dialect, Scope, commit, in_one_moment, read, verify};
+use super::outbox::{DROPPED_COLUMNS, OUTBOX_COLUMNS, STATE_COLUMNS};
+use super::{Dialect, Scope, commit, in_one_moment, outbox, read, verify};
 use crate::balances::Balances;
 use crate::chain::{ChainHead, Value};
 use crate::error::LedgerError;
+use crate::outbox::{Limits, least};
 use crate::port::Batch;
 use crate::rows::{CHAINED, DECISION_COLUMNS, EQUITY_COLUMNS, all_columns, insert_sql};
 
@@ -58,6 +61,9 @@ static TABLES: LazyLock<Vec<Copied>> = LazyLock::new(|| {
         Copied::new("outcomes", vec!["strategy_name", "stage", "outcome", "decisions"], None),
         Copied::new("balances", vec!["strategy", "asset", "amount"], None),
         Copied::new("positions", vec!["strategy", "symbol", "strategy_name", "quantity", "cost"], None),
+        Copied::new("outbox", OUTBOX_COLUMNS.to_vec(), Some("sequence")),
+        Copied::new("outbox_state", STATE_COLUMNS.to_vec(), None),
+        Copied::new("outbox_dropped", DROPPED_COLUMNS.to_vec(), None),
         Copied::new("checkpoint", vec!["body", "hash"], None),
         Copied::new("chain_head", HEAD_COLUMNS.to_vec(), None),
     ];
@@ -172,9 +178,15 @@ async fn mark<D: Dialect>(db: &mut Scope<'_, D>, now: Timestamp) -> Result<(), L
     };
     let records = [Record::Halt(HaltChange::Set(halt))];
     let batch = Batch { records: &records, ..Batch::default() };
+    // Events after the copy may have been delivered: their numbers are not given again.
+    let outbox = outbox::standing(db).await?.map(|mut standing| {
+        standing.last = standing.last.max(least(now));
+        standing
+    });
     // A halt moves no money, so balances are not needed.
-    let before = Cache { head: writer.head, commits: writer.commits, balances: Balances::default() };
-    commit::write_all(db, identity, &batch, &before).await.map(drop)
+    let before = Cache { head: writer.head, commits: writer.commits, balances: Balances::default(), outbox };
+    let writing = Writing { identity, batch: &batch, outbox: (0, Limits::default()) };
+    commit::write_all(db, &writing, &before).await.map(drop)
 }
 
 /// The identity of a ledger, for a copy of it.

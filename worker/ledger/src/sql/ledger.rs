@@ -1,5 +1,6 @@
 //! The port on a database: a connection that is made anew where it can be lost, and what is known of the last commit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use smol_str::SmolStr;
@@ -10,10 +11,11 @@ use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::recovery::{History, LedgerIdentity};
 use tradewind_core::time::Timestamp;
 
-use super::{Context, Dialect, Patience, Scope, counts, prune, read, verify};
+use super::{Context, Dialect, Patience, Scope, counts, open, outbox, prune, read, verify};
 use crate::balances::Balances;
 use crate::chain::{ChainHead, Value};
 use crate::error::LedgerError;
+use crate::outbox::{Backlog, Limits, Outbox, OutboxOptions, OutboxReader, OutboxRow, Standing, Tap};
 use crate::port::{
     BalanceRow, Batch, Committed, DecisionFilter, DecisionRow, EquityRow, Ledger, LedgerReader, OutcomeCount,
     Pruned, TradeRow,
@@ -39,6 +41,8 @@ pub struct SqlLedger<D: Dialect> {
     pub(crate) identity: LedgerIdentity,
     // As of the last commit; none when it must be read again, because a commit was cut off.
     pub(crate) cache: Option<Cache>,
+    pub(crate) tap: Arc<Tap>,
+    pub(crate) limits: Limits,
     pub(crate) lock: D::Lock,
 }
 
@@ -48,6 +52,8 @@ pub(crate) struct Cache {
     pub(crate) head: ChainHead,
     pub(crate) commits: u64,
     pub(crate) balances: Balances,
+    /// None when the account has no bus.
+    pub(crate) outbox: Option<Standing>,
 }
 
 /// A connection to one ledger.
@@ -192,6 +198,21 @@ macro_rules! reading {
             }
         }
 
+        impl<D: Dialect> OutboxReader for $ledger<D> {
+            async fn events_after(
+                &mut self,
+                sequence: u64,
+                limit: u32,
+            ) -> Result<Vec<OutboxRow>, LedgerError> {
+                let read = async |db: &mut Scope<'_, D>| outbox::events_after(db, sequence, limit).await;
+                self.db.ask(read).await
+            }
+
+            async fn backlog(&mut self, known: u64) -> Result<Backlog, LedgerError> {
+                self.db.ask(async |db: &mut Scope<'_, D>| outbox::backlog(db, known).await).await
+            }
+        }
+
         impl<D: Dialect> LedgerReader for $ledger<D> {
             async fn history(&mut self) -> Result<History, LedgerError> {
                 self.db.ask(read::history::<D>).await
@@ -262,5 +283,19 @@ impl<D: Dialect> Ledger for SqlLedger<D> {
     async fn prune(&mut self, before: Timestamp) -> Result<Pruned, LedgerError> {
         let ours = self.identity.epoch;
         self.db.ask(async |db: &mut Scope<'_, D>| prune::delete_old(db, ours, before).await).await
+    }
+}
+
+impl<D: Dialect> Outbox for SqlLedger<D> {
+    async fn publish(&mut self, options: Option<&OutboxOptions>) -> Result<(), LedgerError> {
+        // What the next commit builds on is read anew.
+        self.cache = None;
+        self.limits = options.map_or_else(Limits::default, |options| options.limits);
+        let ours = self.identity.epoch;
+        self.db.ask(async |db: &mut Scope<'_, D>| open::publish(db, ours, options).await).await
+    }
+
+    fn tap(&self) -> Arc<Tap> {
+        Arc::clone(&self.tap)
     }
 }

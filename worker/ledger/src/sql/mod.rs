@@ -11,8 +11,10 @@ pub(crate) mod counts;
 pub(crate) mod dump;
 pub(crate) mod ledger;
 pub(crate) mod open;
+pub(crate) mod outbox;
 pub(crate) mod prune;
 pub(crate) mod read;
+mod tell;
 pub(crate) mod verify;
 
 use std::collections::HashMap;

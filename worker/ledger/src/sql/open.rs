@@ -8,9 +8,10 @@ use tradewind_core::order::{Epoch, Incarnation};
 use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::Timestamp;
 
-use super::{Dialect, Scope, read, verify};
+use super::{Dialect, Scope, outbox, read, verify};
 use crate::chain::{Value, genesis};
 use crate::error::LedgerError;
+use crate::outbox::OutboxOptions;
 use crate::rows::whole;
 
 /// Who opens a ledger for writing.
@@ -128,4 +129,24 @@ async fn bring_up_positions<D: Dialect>(db: &mut Scope<'_, D>) -> Result<(), Led
         db.execute(insert, values.map(Value::text).into()).await?;
     }
     Ok(())
+}
+
+/// Says whether events are written to an outbox, as the writer of that epoch.
+pub(crate) async fn publish<D: Dialect>(
+    db: &mut Scope<'_, D>,
+    ours: Epoch,
+    options: Option<&OutboxOptions>,
+) -> Result<(), LedgerError> {
+    let context = &mut *db.context;
+    let mut tx = D::begin_writing(db.conn).await.map_err(|e| D::fault(&context.place, e))?;
+    let mut scope = Scope::<D> { conn: &mut tx, context };
+    let theirs = read::writer_row_locked(&mut scope).await?.epoch;
+    if theirs != ours {
+        return Err(LedgerError::Fenced { ours, theirs });
+    }
+    // An account that never had a bus has no row.
+    if options.is_some() || outbox::standing(&mut scope).await?.is_some() {
+        outbox::set(&mut scope, options).await?;
+    }
+    tx.commit().await.map_err(|e| D::fault(&context.place, e))
 }

@@ -3,6 +3,7 @@
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -13,6 +14,7 @@ use tradewind_core::time::Timestamp;
 use super::{SqliteLedger, SqliteOptions, SqliteReader, fault, lock};
 use crate::backup::Backup;
 use crate::error::LedgerError;
+use crate::outbox::Limits;
 use crate::place::Place;
 use crate::rows::whole;
 use crate::sql::ledger::Db;
@@ -22,7 +24,7 @@ use crate::sql::{Context, Scope, open};
 pub(super) use crate::sql::open::Owner;
 
 /// The newest schema known here.
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 5;
 /// Readers never block a writer in WAL mode; only a foreign program can, and not for long.
 const BUSY: Duration = Duration::from_secs(2);
 
@@ -31,6 +33,7 @@ fn migrator() -> Migrator {
     let signings = include_str!("../../migrations/sqlite/0002_signings.sql");
     let successions = include_str!("../../migrations/sqlite/0003_successions.sql");
     let readers = include_str!("../../migrations/sqlite/0004_commits_and_views.sql");
+    let outbox = include_str!("../../migrations/sqlite/0005_outbox.sql");
     let migration = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
@@ -38,7 +41,8 @@ fn migrator() -> Migrator {
         migration(1, "ledger", ledger),
         migration(2, "signings", signings),
         migration(3, "successions", successions),
-        migration(SCHEMA, "commits and views", readers),
+        migration(4, "commits and views", readers),
+        migration(SCHEMA, "outbox", outbox),
     ])
 }
 
@@ -74,7 +78,14 @@ pub(super) async fn writer(
     let mut context = Context::new(place.clone(), None);
     let mut scope = Scope::<Sqlite> { conn: &mut conn, context: &mut context };
     let identity = open::adopt(&mut scope, &opener, owner).await?;
-    Ok(SqliteLedger { db: Db::new(conn, connect, context), identity, cache: None, lock })
+    Ok(SqliteLedger {
+        db: Db::new(conn, connect, context),
+        identity,
+        cache: None,
+        tap: Arc::default(),
+        limits: Limits::default(),
+        lock,
+    })
 }
 
 pub(super) async fn reader(path: &Path) -> Result<SqliteReader, LedgerError> {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub(crate) mod mariadb;
+pub(crate) mod outbox;
 pub(crate) mod proxy;
 pub(crate) mod suite;
 

@@ -8,6 +8,7 @@ use tradewind_core::recovery::{BookedFill, History, OpenOrder};
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{BalanceRow, Batch, ChainHead, DecisionFilter, Ledger, LedgerError, Pruned, TradeRow};
 
+pub(crate) use super::outbox::*;
 use super::*;
 
 use OrderState::{Absent, Accepted, Filled, Intended, PartiallyFilled, Sent, Unknown};
@@ -34,6 +35,9 @@ macro_rules! suite {
             a_halt_is_in_force_until_it_is_cleared, balances_follow_transfers_and_fills,
             what_a_predecessor_has_and_gets_is_its_successors,
             an_instrument_without_rules_is_refused, a_ledger_contains_every_end_it_had_and_no_other,
+            without_a_bus_nothing_waits, what_happens_waits_in_the_order_it_happened,
+            what_did_not_happen_is_not_told, orders_fills_and_halts_outlast_every_bound,
+            events_are_read_page_by_page,
         );
     };
 }

@@ -61,6 +61,7 @@ fn state() -> State {
         policy: "desk".into(),
         limits: AccountLimits::defaults(),
         breakers: Vec::new(),
+        bus: None,
     };
     let rules = InstrumentRules::from_decimals(btc(), "0.01", "0.0001", "1").unwrap();
     let specs = vec![InstrumentSpec { rules, interval: Millis(3_600_000) }];

@@ -8,6 +8,7 @@ use tradewind_core::order::OrderState;
 use tradewind_crds::reasons::{Reason, condition};
 
 use super::{Feed, Report, Settling, StrategyInput};
+use crate::bus::{BusFacts, BusState, Trouble};
 use crate::snapshot::Phase;
 
 /// Longest message; the API allows more than anybody reads.
@@ -99,12 +100,38 @@ pub(super) fn of_strategy(
 /// Of the account.
 pub(super) fn of_account(report: &Report) -> Vec<Wanted> {
     let views: Vec<&StrategyView> = report.snapshot.strategies.iter().collect();
-    vec![
+    let mut conditions = vec![
         data_fresh(report),
         reconciled(report, report.snapshot.open_orders.iter()),
         protected(&views),
         supervised(report),
-    ]
+    ];
+    conditions.extend(report.snapshot.totals.bus.as_ref().map(relaying));
+    conditions
+}
+
+/// Where the account has a bus.
+fn relaying(bus: &BusFacts) -> Wanted {
+    let say =
+        |status: Option<bool>, reason, message: &str| is(condition::BUS_RELAYING, status, reason, message);
+    let BusState::Failing(trouble, message) = &bus.state else {
+        return match bus.state {
+            BusState::Relaying => say(Some(true), Reason::Relaying, "events are told as they happen"),
+            _ => say(
+                None,
+                Reason::BusConnecting,
+                "the worker is connecting to the bus; events wait in the ledger",
+            ),
+        };
+    };
+    let reason = match trouble {
+        Trouble::Unreachable => Reason::BusUnavailable,
+        Trouble::Refused => Reason::BusRefused,
+        Trouble::KeyTaken => Reason::BusKeyTaken,
+        Trouble::NoCredentials => Reason::BusCredentialsMissing,
+        Trouble::Ledger => Reason::LedgerUnavailable,
+    };
+    say(Some(false), reason, message)
 }
 
 /// Why bars of a strategy's instruments come no more: what it holds in another is no business of the others.

@@ -6,6 +6,7 @@ use tradewind_core::engine::StrategyView;
 use tradewind_core::money::{Cash, Percent};
 
 use super::{Family, Kind, Sample, Value};
+use crate::bus::{BusFacts, BusState};
 use crate::http::strategies;
 use crate::snapshot::Snapshot;
 
@@ -95,6 +96,25 @@ pub(super) const FAMILIES: &[Family] = &[
     counter("ledger_commit_seconds_total", "Seconds spent in commits to the ledger.", |s| {
         plain(s.totals.ledger_seconds)
     }),
+    gauge("bus_relaying", "1 while events are told to the bus as they happen, else 0.", |s| {
+        bus(s, |bus| (bus.state == BusState::Relaying).into())
+    }),
+    counter("bus_events_total", "Events told to the bus by this process.", |s| {
+        bus(s, |bus| bus.relayed.into())
+    }),
+    counter("bus_failures_total", "Attempts to tell events that failed.", |s| {
+        bus(s, |bus| bus.errors.into())
+    }),
+    gauge("bus_waiting_events", "Events that wait in the ledger for the bus.", |s| {
+        bus(s, |bus| bus.waiting.into())
+    }),
+    gauge("bus_behind_seconds", "For how long not all events have been told; 0 when they are.", |s| {
+        bus(s, |bus| bus.behind_since.map_or(0.0, |since| since.elapsed().as_secs_f64()).into())
+    }),
+    counter("bus_dropped_events_total", "Events dropped untold since the ledger began, by kind.", |s| {
+        let dropped = s.totals.bus.iter().flat_map(|bus| &bus.dropped);
+        dropped.map(|(kind, events)| sample([("kind", kind.to_string())], *events)).collect()
+    }),
 ];
 
 fn sample<const N: usize>(labels: [(&'static str, String); N], value: impl Into<Value>) -> Sample {
@@ -129,6 +149,11 @@ fn exposure(held: Cash, equity: Cash) -> Value {
     } else {
         Percent(0).into()
     }
+}
+
+/// One sample where the account has a bus.
+fn bus(snapshot: &Snapshot, value: fn(&BusFacts) -> Value) -> Samples {
+    snapshot.totals.bus.iter().map(|bus| sample([], value(bus))).collect()
 }
 
 fn strategy_info(snapshot: &Snapshot) -> Samples {
