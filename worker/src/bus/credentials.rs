@@ -47,13 +47,13 @@ impl Credentials {
             password => password,
         };
         let username = optional("username")?;
-        Ok(Self { username: username.map(line), password: password.map(line), authority })
+        Ok(Self { username: username.as_deref().map(line), password: password.as_deref().map(line), authority })
     }
 }
 
 /// A file of one line often ends in a line break that is no part of it.
-fn line(bytes: Vec<u8>) -> String {
-    let text = String::from_utf8_lossy(&bytes);
+fn line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
     text.trim_end_matches(['\r', '\n']).to_owned()
 }
 

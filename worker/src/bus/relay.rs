@@ -231,14 +231,13 @@ impl<R: OutboxReader, O: AsyncFn() -> Result<R, LedgerError>> Relay<R, O> {
     }
 
     async fn reader(&mut self) -> Result<&mut R, BusError> {
-        let reader = match self.reader.take() {
-            Some(reader) => reader,
-            None => {
-                let mut reader = (self.open)().await?;
-                // Signals that a worker before this one published are not published again, whatever Redis has lost.
-                self.published = self.published.max(reader.backlog(0).await?.relayed);
-                reader
-            }
+        let reader = if let Some(reader) = self.reader.take() {
+            reader
+        } else {
+            let mut reader = (self.open)().await?;
+            // Signals that a worker before this one published are not published again, whatever Redis has lost.
+            self.published = self.published.max(reader.backlog(0).await?.relayed);
+            reader
         };
         Ok(self.reader.insert(reader))
     }

@@ -176,6 +176,7 @@ fn totals() -> Totals {
         broken_feeds: BTreeMap::new(),
         ledger_commits: 40,
         ledger_seconds: 0.25,
+        bus: None,
     }
 }
 

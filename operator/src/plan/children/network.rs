@@ -57,8 +57,8 @@ fn bus(redis: &RedisConfig, own: &str) -> NetworkPolicyEgressRule {
     if redis.host.parse::<std::net::Ipv4Addr>().is_ok() {
         return to(&[format!("{}/32", redis.host)], ports);
     }
-    let parts: Vec<&str> = redis.host.split('.').collect();
-    let namespace = match parts.as_slice() {
+    let labels: Vec<&str> = redis.host.split('.').collect();
+    let namespace = match labels.as_slice() {
         [_] => Some(own),
         [_, namespace, "svc", ..] | [_, _, namespace, "svc", ..] => Some(*namespace),
         _ => None,

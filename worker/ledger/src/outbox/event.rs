@@ -316,7 +316,7 @@ pub struct HaltTerms {
     /// What it does.
     #[schemars(with = "String", extend("enum" = names![HaltAction::StopEntries, HaltAction::CancelEntries, HaltAction::Liquidate]))]
     pub action: HaltAction,
-    /// Where it comes from: Manual, Latched, Breaker, LedgerUnknown, or one that comes later.
+    /// Where it comes from: Manual, Latched, Breaker, `LedgerUnknown`, or one that comes later.
     pub origin: String,
     /// Why, in the words of whoever made it.
     pub reason: String,
