@@ -21,3 +21,4 @@ pub mod statistics;
 pub mod summary;
 pub mod terminal;
 pub mod text;
+pub mod venue;

@@ -55,7 +55,7 @@ async fn dispatch(command: &Command) -> Result<ExitCode, CommandError> {
     let mut out = std::io::stdout();
     let out: &mut dyn std::io::Write = &mut out;
     match command {
-        Command::Run(options) => commands::run::execute(options, out).await?,
+        Command::Run(options) => Box::pin(commands::run::execute(options, out)).await?,
         Command::Cluster(options) => commands::cluster::execute(options).await?,
         Command::Backtest(options) => commands::backtest::execute(options, out).await?,
         Command::Validate(options) => {

@@ -47,7 +47,11 @@ impl Credentials {
             password => password,
         };
         let username = optional("username")?;
-        Ok(Self { username: username.as_deref().map(line), password: password.as_deref().map(line), authority })
+        Ok(Self {
+            username: username.as_deref().map(line),
+            password: password.as_deref().map(line),
+            authority,
+        })
     }
 }
 

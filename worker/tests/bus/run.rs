@@ -1,5 +1,6 @@
 //! The worker itself: a run on recorded data with a bus.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -7,7 +8,7 @@ use tempfile::TempDir;
 use tradewind_ledger::{LedgerReader as _, OutboxReader as _, SqliteReader};
 use tradewind_worker::bus::Streams;
 
-use super::server::{Redis, free_port};
+use super::server::{DEADLINE, Redis, free_port};
 
 struct Runs {
     dir: TempDir,
@@ -68,15 +69,21 @@ async fn a_run_tells_every_fill_also_when_redis_comes_only_after_it() {
     let backlog = ledger.backlog(0).await.unwrap();
     assert!(backlog.waiting > 0 && backlog.relayed == 0, "{backlog:?}");
     drop(ledger);
-    // The next run, which has no bar left, tells them.
+    // The next runs, which have no bar left, tell them, each as many as it has time for.
     let redis = Redis::start_at(port);
-    runs.run();
     let key = Streams::of("default/paper").orders;
-    let told: Vec<(String, std::collections::HashMap<String, String>)> =
-        redis::cmd("XRANGE").arg(&key).arg("-").arg("+").query(&mut redis.admin()).unwrap();
-    let of = |kind: &str| told.iter().filter(|(_, fields)| fields["kind"] == kind).count();
-    assert_eq!(u64::try_from(of("fill")).unwrap(), fills);
-    assert!(of("order") > of("fill") && of("position") > 0);
+    let mut told: Vec<(String, HashMap<String, String>)> = Vec::new();
+    let of = |told: &[(String, HashMap<String, String>)], kind: &str| {
+        u64::try_from(told.iter().filter(|(_, fields)| fields["kind"] == kind).count()).unwrap()
+    };
+    let end = std::time::Instant::now() + DEADLINE;
+    while of(&told, "fill") < fills {
+        assert!(std::time::Instant::now() < end, "{} of {fills} fills", of(&told, "fill"));
+        runs.run();
+        told = redis::cmd("XRANGE").arg(&key).arg("-").arg("+").query(&mut redis.admin()).unwrap();
+    }
+    assert_eq!(of(&told, "fill"), fills);
+    assert!(of(&told, "order") > fills && of(&told, "position") > 0);
 }
 
 #[tokio::test]
@@ -95,7 +102,7 @@ async fn a_bus_changes_nothing_of_what_is_traded() {
                 .unwrap()
                 .into_iter()
                 .map(|mut trade| {
-                    // The uid of a strategy from a file is made of its name.
+                    // What the venue calls it follows from the tag of the ledger, which is chance.
                     trade.trade_id = "".into();
                     trade
                 })

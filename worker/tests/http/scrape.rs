@@ -52,6 +52,22 @@ async fn promtool_has_nothing_to_say_of_a_scrape() {
 }
 
 #[tokio::test]
+async fn how_a_bus_fares_is_told_where_there_is_one() {
+    assert!(!scrape(idle()).await.contains("tradewind_bus_"));
+    let text = scrape(busy()).await;
+    for line in [
+        "tradewind_bus_relaying 0",
+        "tradewind_bus_events_total 12",
+        "tradewind_bus_failures_total 3",
+        "tradewind_bus_waiting_events 5",
+        "tradewind_bus_behind_seconds 0.0",
+        "tradewind_bus_dropped_events_total{kind=\"decision\"} 9",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
+    }
+}
+
+#[tokio::test]
 async fn each_metric_has_its_help_and_its_type() {
     let text = scrape(busy()).await;
     let about = |word: &str| -> BTreeMap<String, String> {

@@ -15,6 +15,8 @@ use tradewind_core::money::{Cash, Percent};
 use tradewind_core::name::Uid;
 use tradewind_core::order::{Purpose, Side};
 use tradewind_core::time::{Millis, Timestamp};
+use tradewind_ledger::outbox::Kind;
+use tradewind_worker::bus::{BusFacts, BusState, Trouble};
 use tradewind_worker::snapshot::{
     DecisionSnapshot, InstrumentSnapshot, Phase, Snapshot, StrategyTotals, Totals, TradeSnapshot,
 };
@@ -176,7 +178,14 @@ fn totals() -> Totals {
         broken_feeds: BTreeMap::new(),
         ledger_commits: 40,
         ledger_seconds: 0.25,
-        bus: None,
+        bus: Some(BusFacts {
+            state: BusState::Failing(Trouble::Unreachable, "Redis is away".to_owned()),
+            relayed: 12,
+            errors: 3,
+            waiting: 5,
+            dropped: BTreeMap::from([(Kind::Decision, 9)]),
+            behind_since: None,
+        }),
     }
 }
 

@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use tradewind_core::config::BusConfig;
+use tradewind_core::config::{BusConfig, VenueConfig};
 use tradewind_crds::exchange_account::{ResourceAmounts, Resources};
 use tradewind_crds::names;
 
@@ -24,10 +24,14 @@ use super::{HEALTH_PORT, PORTS, Source, WORKER_UID, labels, metadata, restart_ha
 
 const CONTAINER: &str = "worker";
 const CONFIG_DIR: &str = "/etc/tradewind/config";
+/// Where the key of a real venue is mounted.
+const CREDENTIALS_DIR: &str = "/etc/tradewind/credentials";
 const DATA_DIR: &str = "/var/lib/tradewind";
 const MARKET_DATA_DIR: &str = "/usr/share/tradewind/data";
 const BUS_DIR: &str = "/etc/tradewind/bus";
 const TOKEN_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// The entries of its Secret.
+pub(crate) const CREDENTIALS: [&str; 2] = ["apiKey", "apiSecret"];
 /// Time to cancel entries, write the ledger and give the Lease back.
 const GRACE_SECONDS: i64 = 30;
 /// The shortest life the API server issues without complaint; the kubelet renews it at four fifths.
@@ -154,8 +158,30 @@ fn args(source: &Source<'_>) -> Vec<String> {
         ("--market-data", MARKET_DATA_DIR),
     ];
     let bus = bus_secret(source).map(|_| ("--bus-credentials", BUS_DIR));
-    let pairs = pairs.into_iter().chain(bus).flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
+    let credentials = credentials(source).map(|_| ("--credentials", CREDENTIALS_DIR));
+    let pairs = pairs.into_iter().chain(credentials).chain(bus);
+    let pairs = pairs.flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
     std::iter::once("cluster".to_owned()).chain(pairs).collect()
+}
+
+/// The Secret with the key of a real venue.
+fn credentials<'a>(source: &Source<'a>) -> Option<&'a str> {
+    match &source.account.venue {
+        VenueConfig::Paper(_) => None,
+        VenueConfig::BinanceUs(venue) => Some(&venue.credentials),
+    }
+}
+
+fn mounts(source: &Source<'_>) -> Vec<VolumeMount> {
+    let mut mounts = vec![
+        mount("config", CONFIG_DIR, true),
+        mount("ledger", DATA_DIR, false),
+        mount("tmp", "/tmp", false),
+        mount("token", TOKEN_DIR, true),
+    ];
+    mounts.extend(credentials(source).map(|_| mount("credentials", CREDENTIALS_DIR, true)));
+    mounts.extend(bus_secret(source).map(|_| mount("bus", BUS_DIR, true)));
+    mounts
 }
 
 fn field(name: &str, path: &str) -> EnvVar {
@@ -201,17 +227,6 @@ fn bus_secret<'a>(source: &Source<'a>) -> Option<&'a str> {
     redis.credentials.as_deref()
 }
 
-fn mounts(source: &Source<'_>) -> Vec<VolumeMount> {
-    let bus = bus_secret(source).map(|_| mount("bus", BUS_DIR, true));
-    let others = [
-        mount("config", CONFIG_DIR, true),
-        mount("ledger", DATA_DIR, false),
-        mount("tmp", "/tmp", false),
-        mount("token", TOKEN_DIR, true),
-    ];
-    bus.into_iter().chain(others).collect()
-}
-
 /// A Secret that is missing keeps events from being told, and must not keep the pod from trading: it is optional, and
 /// appears in the running pod when it is made.
 fn bus(secret: &str) -> Volume {
@@ -229,7 +244,7 @@ fn bus(secret: &str) -> Volume {
 
 fn volumes(source: &Source<'_>) -> Vec<Volume> {
     let account = &source.key.name;
-    let others = [
+    let mut volumes = vec![
         Volume {
             name: "config".to_owned(),
             config_map: Some(ConfigMapVolumeSource {
@@ -256,7 +271,23 @@ fn volumes(source: &Source<'_>) -> Vec<Volume> {
         },
         token(),
     ];
-    bus_secret(source).map(bus).into_iter().chain(others).collect()
+    volumes.extend(credentials(source).map(|secret| Volume {
+        name: "credentials".to_owned(),
+        // By its entries and not optional: the pod waits for a Secret that has both. The operator never reads it.
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.to_owned()),
+            default_mode: Some(0o440),
+            items: Some(CREDENTIALS.map(entry).to_vec()),
+            optional: Some(false),
+        }),
+        ..Volume::default()
+    }));
+    volumes.extend(bus_secret(source).map(bus));
+    volumes
+}
+
+fn entry(key: &str) -> KeyToPath {
+    KeyToPath { key: key.to_owned(), path: key.to_owned(), ..KeyToPath::default() }
 }
 
 /// What a pod gets when its token is mounted by itself, with a token that ends.

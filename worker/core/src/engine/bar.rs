@@ -69,7 +69,10 @@ impl State {
         }
         self.observe_account(effects);
         for (strategy, slot) in self.all_slots() {
-            self.retry_exit(strategy, slot, effects);
+            let exit = self.slot(strategy, slot).and_then(|held| held.exit);
+            if exit.is_some_and(|exit| !exit.refused || self.now >= exit.retry_at) {
+                self.retry_exit(strategy, slot, effects);
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::protocol::{Life, OrderInput, Stage, Step, transition};
 use crate::risk::{Checked, Draft, approve_exit};
 use crate::time::Timestamp;
 
-use super::state::{Exit, Order, State};
+use super::state::{Exit, Order, REFUSED_EXIT_WAITS, State};
 
 impl State {
     /// Makes an intent of a checked draft. It goes to the ledger; only [`crate::event::EventKind::Durable`] sends it.
@@ -68,7 +68,7 @@ impl State {
         let Some(order) = self.orders.by_intent(id) else { return };
         let Some(signature) = order.life.stage().signature() else { return };
         let attempt = next(order.life.attempt());
-        let request = order.intent.request(attempt, signature).hash();
+        let request = order.intent.request(attempt, signature);
         let signing = Signing { intent: id, attempt, epoch, signature, request };
         effects.push(Effect::Persist(Box::new(Record::Signing(signing))));
     }
@@ -229,7 +229,7 @@ impl State {
     pub(super) fn after_end(&mut self, id: IntentId, effects: &mut Effects) {
         let Some(order) = self.orders.by_intent(id) else { return };
         let (strategy, slot, purpose) = (order.strategy, order.slot, order.intent.purpose);
-        let refused = order.state() == OrderState::Rejected;
+        let (refused, now) = (order.state() == OrderState::Rejected, self.now);
         self.orders.settle(id);
         if let Some(held) = self.slot_mut(strategy, slot) {
             for guard in held.guards.iter_mut().filter(|g| g.order == Some(id)) {
@@ -238,6 +238,7 @@ impl State {
             let exit_refused = refused && !purpose.is_entry() && purpose != Purpose::StopLoss;
             if let (Some(exit), true) = (&mut held.exit, exit_refused) {
                 exit.refused = true;
+                exit.retry_at = now.plus(REFUSED_EXIT_WAITS);
             }
         }
         self.progress_exit(strategy, slot, effects);
@@ -251,11 +252,12 @@ impl State {
         purpose: Purpose,
         effects: &mut Effects,
     ) {
+        let now = self.now;
         let Some(held) = self.slot_mut(strategy, slot) else { return };
         if held.exit.is_some() {
             return;
         }
-        held.exit = Some(Exit { purpose, refused: false });
+        held.exit = Some(Exit { purpose, refused: false, retry_at: now });
         self.cancel_orders(strategy, slot, in_the_way, effects);
         self.progress_exit(strategy, slot, effects);
     }

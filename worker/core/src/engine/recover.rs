@@ -181,14 +181,16 @@ impl State {
         }
         for (id, purpose) in exits {
             if let Some(slot) = strategy.slots.iter_mut().find(|s| Some(s.instrument) == id) {
-                slot.exit = Some(Exit { purpose, refused: false });
+                slot.exit = Some(Exit { purpose, refused: false, retry_at: Timestamp(i64::MIN) });
             }
         }
     }
 
     /// What the next commit must hold beside its rows.
     pub fn checkpoint(&self) -> Checkpoint {
-        let instruments = self.instruments.iter().map(|i| InstrumentMark {
+        // A venue offers many that nobody trades: of those there is nothing to tell.
+        let known = self.instruments.iter().filter(|i| i.last_bar.is_some() || i.mark.0 > 0);
+        let instruments = known.map(|i| InstrumentMark {
             symbol: i.rules.symbol.clone(),
             last_bar: i.last_bar,
             mark: i.mark,

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::books::{AssetId, Books};
-use crate::config::{FeeAsset, FeeConfig, InstrumentState, ResolvedAccount, ResolvedStrategy, VenueConfig};
+use crate::config::{FeeAsset, FeeConfig, InstrumentState, ResolvedAccount, ResolvedStrategy};
 use crate::decision::StrategyId;
 use crate::event::Succession;
 use crate::halt::{EntryBlock, Halt};
@@ -111,7 +111,12 @@ pub(super) struct Exit {
     pub(super) purpose: Purpose,
     /// Set when the venue refused the order: it is tried again on the next bar, not in a loop.
     pub(super) refused: bool,
+    /// Time alone does not bring a refused one back before this.
+    pub(super) retry_at: Timestamp,
 }
+
+/// A refused exit is tried again after this when no bar comes before.
+pub(super) const REFUSED_EXIT_WAITS: Millis = Millis(60_000);
 
 /// A part of a position that must be sold at its stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -248,8 +253,7 @@ impl State {
     }
 
     pub(super) fn fees(&self) -> &FeeConfig {
-        let VenueConfig::Paper(paper) = &self.account.venue;
-        &paper.fees
+        self.account.venue.fees()
     }
 
     pub(super) fn dearest_fee(&self) -> BasisPoints {
@@ -257,8 +261,7 @@ impl State {
     }
 
     pub(super) fn slippage(&self) -> BasisPoints {
-        let VenueConfig::Paper(paper) = &self.account.venue;
-        paper.slippage
+        self.account.venue.slippage()
     }
 
     pub(super) fn instrument_of(&self, symbol: &Symbol) -> Option<InstrumentId> {
