@@ -51,6 +51,7 @@ pub(crate) async fn without_a_bus_nothing_waits<L: Ledger + Outbox>(mut ledger: 
 }
 
 pub(crate) async fn what_happens_waits_in_the_order_it_happened<L: Ledger + Outbox>(mut ledger: L) {
+    use Kind::{Decision, Equity, Fill, Halt, Order, Position, Signal};
     ledger.publish(Some(&bus(Limits::default()))).await.unwrap();
     let written = ledger.tap().written();
     let mut records = order(1, 1);
@@ -67,7 +68,6 @@ pub(crate) async fn what_happens_waits_in_the_order_it_happened<L: Ledger + Outb
     ledger.commit(&batch).await.unwrap();
     let rows = all(&mut ledger).await;
     let kinds: Vec<Kind> = rows.iter().map(|row| row.kind).collect();
-    use Kind::{Decision, Equity, Fill, Halt, Order, Position, Signal};
     assert_eq!(
         kinds,
         [Order, Order, Order, Fill, Order, Halt, Halt, Decision, Signal, Decision, Equity, Equity, Position]

@@ -8,6 +8,7 @@ use tradewind_core::recovery::{BookedFill, History, OpenOrder};
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{BalanceRow, Batch, ChainHead, DecisionFilter, Ledger, LedgerError, Pruned, TradeRow};
 
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
 pub(crate) use super::outbox::*;
 use super::*;
 
