@@ -397,9 +397,15 @@ pub enum OrderUpdate {
         message: String,
     },
     /// It ended the order on our cancel.
-    Cancelled,
+    Cancelled {
+        /// How much of it was executed in all, whether or not we have heard of it.
+        executed: Quantity,
+    },
     /// It ended the order by itself.
-    Expired,
+    Expired {
+        /// How much of it was executed in all, whether or not we have heard of it.
+        executed: Quantity,
+    },
     /// No answer, or one that says nothing.
     Unknown {
         /// What was seen.

@@ -90,13 +90,33 @@ fn a_fill_before_its_acceptance_and_after_its_cancel_is_booked() {
     let early = desk.a_fill(&sent, "110", Quantity(1000));
     desk.tell(EventKind::Fill(early));
     desk.accept(&sent);
-    desk.update(sent.client_order_id, OrderUpdate::Cancelled);
+    desk.update(sent.client_order_id, OrderUpdate::Cancelled { executed: Quantity(1000) });
     let late = desk.a_fill(&sent, "110", Quantity(545));
     let effects = desk.tell(EventKind::Fill(late));
     assert!(records(&effects).iter().any(|r| matches!(r, Record::Fill { .. })));
     let view = &desk.state.strategy_views()[0];
     assert_eq!(view.positions[0].quantity, Quantity(1545));
     assert!(desk.state.open_orders().is_empty());
+}
+
+#[test]
+fn a_cancel_heard_before_the_fills_it_crossed_frees_nothing() {
+    let mut desk = one();
+    desk.warm(0);
+    let effects = desk.bar(0, "110");
+    let sent = desk.durable(&effects).remove(0);
+    desk.accept(&sent);
+    desk.update(sent.client_order_id, OrderUpdate::Cancelled { executed: Quantity(1545) });
+    desk.bar(0, "90");
+    assert_eq!(denial(&desk.bar(0, "120")), Denial::OrderInFlight, "1.545 are held and not heard of");
+    assert!(desk.state.awaits_fills());
+    for quantity in [1000, 545] {
+        assert_eq!(desk.state.open_orders().len(), 1);
+        let fill = desk.a_fill(&sent, "110", Quantity(quantity));
+        desk.tell(EventKind::Fill(fill));
+    }
+    assert!(desk.state.open_orders().is_empty());
+    assert_eq!(desk.state.strategy_views()[0].positions[0].quantity, Quantity(1545));
 }
 
 #[test]
@@ -180,7 +200,7 @@ fn liquidate_cancels_the_stop_then_sells_what_is_held() {
     let effects = desk.tell(EventKind::HaltChange(liquidate));
     assert_eq!(cancels(&effects), [stop.client_order_id]);
     assert!(intents(&effects).is_empty(), "the stop still holds the coins");
-    let effects = desk.update(stop.client_order_id, OrderUpdate::Cancelled);
+    let effects = desk.update(stop.client_order_id, OrderUpdate::Cancelled { executed: Quantity::ZERO });
     let exit = intents(&effects)[0];
     assert_eq!((exit.purpose, exit.quantity), (Purpose::Liquidation, Quantity(4545)));
 }

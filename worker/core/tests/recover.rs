@@ -13,7 +13,7 @@ use tradewind_core::engine::{RecoverError, State};
 use tradewind_core::event::{Effects, Event, EventKind, HaltChange, Record};
 use tradewind_core::halt::{HaltAction, HaltScope};
 use tradewind_core::instrument::InstrumentId;
-use tradewind_core::money::Percent;
+use tradewind_core::money::{Percent, Quantity};
 use tradewind_core::order::{Intent, IntentId, OrderState, OrderUpdate, Purpose};
 use tradewind_core::recovery::{BookedFill, History, OpenOrder};
 
@@ -115,7 +115,7 @@ fn story(desk: &mut Desk, until: usize) {
                 }
             }
             for id in cancels(&pending) {
-                pending.extend(desk.update(id, OrderUpdate::Cancelled));
+                pending.extend(desk.update(id, OrderUpdate::Cancelled { executed: Quantity::ZERO }));
             }
             if intents(&pending).is_empty() {
                 break;
@@ -233,7 +233,10 @@ fn an_exit_that_was_started_goes_on_after_a_restart() {
     let effects = tell(
         &mut again,
         &desk,
-        EventKind::OrderUpdate { client_order_id: id, update: OrderUpdate::Cancelled },
+        EventKind::OrderUpdate {
+            client_order_id: id,
+            update: OrderUpdate::Cancelled { executed: Quantity::ZERO },
+        },
     );
     assert_eq!(intents(&effects)[0].purpose, Purpose::SignalExit);
 }

@@ -71,7 +71,12 @@ fn play(desk: &mut Desk, request: &OrderRequest, story: &Story) -> Vec<Fill> {
     said.extend(fills.iter().cloned().map(Said::Traded));
     let traded: i64 = fills.iter().map(|f| f.quantity.0).sum();
     if traded < request.quantity.0 {
-        let end = if story.cancelled { OrderUpdate::Cancelled } else { OrderUpdate::Expired };
+        let executed = Quantity(traded);
+        let end = if story.cancelled {
+            OrderUpdate::Cancelled { executed }
+        } else {
+            OrderUpdate::Expired { executed }
+        };
         said.push(Said::Update(end));
     }
     for place in &story.heard {

@@ -129,7 +129,11 @@ fn an_order_whose_end_is_not_known_is_waited_for() {
     assert_eq!(successions(&configure(&mut desk, vec![second()])), Vec::<&Record>::new());
     assert_eq!(desk.state.heirs()[0].orders, 2, "the entry that is being cancelled and the unknown stop");
     assert!(intents(&desk.bar(0, "112")).is_empty());
-    assert_eq!(desk.update(request.client_order_id, OrderUpdate::Cancelled).len(), 1, "one is left");
+    assert_eq!(
+        desk.update(request.client_order_id, OrderUpdate::Cancelled { executed: Quantity(1_000) }).len(),
+        1,
+        "one is left"
+    );
     let found = desk.accept(&stop);
     assert_eq!(successions(&found).len(), 1, "{found:?}");
     assert_eq!(view(&desk, 2).positions[0].quantity, Quantity(1_000));
@@ -157,7 +161,7 @@ fn a_deletion_policy_is_carried_out_before_and_what_it_sold_is_not_there_to_be_t
     let effects = configure(&mut desk, vec![second()]);
     assert_eq!(cancels(&effects), [stop.client_order_id]);
     assert_eq!(desk.state.heirs()[0].exits, 1);
-    let cancelled = desk.update(stop.client_order_id, OrderUpdate::Cancelled);
+    let cancelled = desk.update(stop.client_order_id, OrderUpdate::Cancelled { executed: Quantity::ZERO });
     let sale = desk.durable(&cancelled)[0].clone();
     desk.accept(&sale);
     assert_eq!(desk.state.heirs().len(), 1);

@@ -67,6 +67,7 @@ fn order(purpose: Purpose) -> OrderView {
         state: OrderState::Accepted,
         attempt: Attempt(1),
         filled: Quantity(0),
+        is_ending: false,
     }
 }
 

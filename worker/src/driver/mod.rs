@@ -229,8 +229,14 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
     async fn cancel(&mut self, order: &OrderRef) -> Result<(), DriverError> {
         let (now, id) = (self.state.now(), order.client_order_id);
         match self.venue.cancel(order, now).await {
-            CancelOutcome::Cancelled => self.tell(id, OrderUpdate::Cancelled),
-            // It ended before: its fills and its end come from the venue.
+            CancelOutcome::Cancelled { executed } => {
+                self.tell(id, OrderUpdate::Cancelled { executed });
+                if self.state.awaits_fills() {
+                    self.take_fills().await?;
+                    self.unsure |= self.state.awaits_fills();
+                }
+            }
+            // Its fills and its end come from the venue.
             CancelOutcome::AlreadyDone | CancelOutcome::NotFound => self.look_up(order).await?,
             CancelOutcome::Unknown { message } => {
                 tracing::warn!(order = %id, message, "cancel outcome unknown; it is repeated on the next bar");
@@ -265,12 +271,12 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
         self.state.open_orders().iter().any(unknown)
     }
 
-    /// Asks the venue for every order of unknown outcome. Those it does not tell of stay unknown, and block their
-    /// instrument, until it does.
+    /// Asks the venue for every order of unknown outcome, and for the fills of those that have ended with more than was
+    /// told. Those it does not tell of stay so, and block their instrument, until it does.
     pub(super) async fn resolve_unknown(&mut self) -> Result<(), DriverError> {
         self.unsure = false;
         for order in self.state.open_orders() {
-            if order.state != OrderState::Unknown {
+            if order.state != OrderState::Unknown && !order.is_ending {
                 continue;
             }
             match self.look_up(&OrderRef::from(&order.intent)).await {
@@ -296,10 +302,11 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
             self.tell(id, OrderUpdate::Accepted { venue_order_id });
         }
         match snapshot.state {
-            OrderState::Cancelled => self.tell(id, OrderUpdate::Cancelled),
-            OrderState::Expired => self.tell(id, OrderUpdate::Expired),
+            OrderState::Cancelled => self.tell(id, OrderUpdate::Cancelled { executed: snapshot.filled }),
+            OrderState::Expired => self.tell(id, OrderUpdate::Expired { executed: snapshot.filled }),
             _ => {}
         }
+        self.unsure |= self.state.awaits_fills();
     }
 
     pub(super) fn tell(&mut self, client_order_id: ClientOrderId, update: OrderUpdate) {

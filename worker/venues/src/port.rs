@@ -60,8 +60,11 @@ impl From<PlaceOutcome> for OrderUpdate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CancelOutcome {
     /// The order is ended; what had filled stays.
-    Cancelled,
-    /// The order had ended before: look it up and read its fills.
+    Cancelled {
+        /// How much of it was executed in all. A venue whose answer does not say answers [`Self::AlreadyDone`].
+        executed: Quantity,
+    },
+    /// The order has ended, now or before, and how is not said: look it up and read its fills.
     AlreadyDone,
     /// The venue answered that it has no such order.
     NotFound,

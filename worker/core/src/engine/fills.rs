@@ -35,7 +35,7 @@ impl State {
         let filled = order.filled.checked_add(fill.quantity);
         let input = match filled {
             Ok(filled) if filled >= order.intent.quantity => OrderInput::FillRest,
-            _ => OrderInput::FillPart,
+            _ => OrderInput::FillPart { quantity: fill.quantity },
         };
         order.trades.push(fill.trade_id.clone());
         order.filled = filled.unwrap_or(order.intent.quantity);

@@ -149,7 +149,7 @@ impl State {
 
     /// Ends an order that never left us.
     fn let_lapse(&mut self, id: IntentId, reason: &str, effects: &mut Effects) {
-        self.advance(id, OrderInput::Expire, Some(reason.to_owned()), effects);
+        self.advance(id, OrderInput::Lapse, Some(reason.to_owned()), effects);
         self.after_end(id, effects);
     }
 
@@ -159,6 +159,8 @@ impl State {
             return self.on_foreign(id, effects);
         };
         let intent = order.intent.id;
+        let booked = order.filled;
+        let missing = |executed: &Quantity| Quantity(executed.0.saturating_sub(booked.0).max(0));
         let (input, detail) = match update {
             OrderUpdate::Accepted { venue_order_id } => {
                 (OrderInput::Accept, Some(venue_order_id.as_str().to_owned()))
@@ -166,8 +168,8 @@ impl State {
             OrderUpdate::Rejected { code, message } => {
                 (OrderInput::Reject, Some(format!("{code}: {message}")))
             }
-            OrderUpdate::Cancelled => (OrderInput::Cancel, None),
-            OrderUpdate::Expired => (OrderInput::Expire, None),
+            OrderUpdate::Cancelled { executed } => (OrderInput::Cancel { missing: missing(executed) }, None),
+            OrderUpdate::Expired { executed } => (OrderInput::Expire { missing: missing(executed) }, None),
             OrderUpdate::Unknown { message } => (OrderInput::LoseTrack, Some(message.clone())),
             OrderUpdate::Throttled { retry_at, message } => {
                 order.retry_at = *retry_at;
@@ -176,8 +178,10 @@ impl State {
             OrderUpdate::NotFound { asked_at } => (OrderInput::NotFound { asked_at: *asked_at }, None),
         };
         // A fill can overtake the acceptance it belongs to; what is said late is no news.
-        let late =
-            matches!((order.state(), input), (OrderState::Filled, OrderInput::Accept | OrderInput::Cancel));
+        let late = matches!(
+            (order.state(), input),
+            (OrderState::Filled, OrderInput::Accept | OrderInput::Cancel { .. })
+        );
         // "Not found" that proves nothing yet, or that a fill has overtaken, is none either: it is asked again.
         let early = matches!(input, OrderInput::NotFound { .. })
             && transition(order.life.stage(), input, &terms).is_err();
@@ -195,7 +199,7 @@ impl State {
     }
 
     fn cancel_if_wanted(&mut self, id: IntentId, effects: &mut Effects) {
-        if let Some(order) = self.orders.by_intent(id).filter(|o| o.cancelling) {
+        if let Some(order) = self.orders.by_intent(id).filter(|o| o.cancelling && o.is_at_the_venue()) {
             effects.push(Effect::Cancel(OrderRef::from(&order.intent)));
         }
     }
@@ -276,7 +280,7 @@ impl State {
             order.cancelling = true;
             // An order that has not left us lapses when it becomes durable, or with the next `Timer` if it is and waits;
             // one on its way is cancelled when it arrives.
-            if matches!(order.state(), OrderState::Accepted | OrderState::PartiallyFilled) {
+            if order.is_at_the_venue() {
                 effects.push(Effect::Cancel(OrderRef::from(&order.intent)));
             }
         }

@@ -12,7 +12,7 @@ use crate::money::{BasisPoints, Cash, Price, Quantity};
 use crate::name::{Asset, Symbol, Uid};
 use crate::order::{ClientOrderId, Intent, IntentId, OrderState, Purpose, TradeId};
 use crate::portfolio::{Mark, Position};
-use crate::protocol::{Life, VenueTerms};
+use crate::protocol::{Life, Stage, VenueTerms};
 use crate::recovery::LedgerIdentity;
 use crate::signal::SignalState;
 use crate::time::{Millis, Timestamp};
@@ -176,6 +176,11 @@ impl Orders {
 impl Order {
     pub(super) fn state(&self) -> OrderState {
         self.life.state()
+    }
+
+    /// Whether the venue has it open, as far as we know.
+    pub(super) fn is_at_the_venue(&self) -> bool {
+        matches!(self.life.stage(), Stage::Accepted | Stage::PartiallyFilled)
     }
 
     /// What counts as filled though it has not.

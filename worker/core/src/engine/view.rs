@@ -95,6 +95,8 @@ pub struct OrderView {
     pub attempt: Attempt,
     /// Filled so far.
     pub filled: Quantity,
+    /// Whether it has ended at the venue, which executed more of it than has filled here: its fills must be read.
+    pub is_ending: bool,
 }
 
 pub(super) fn order_view(order: &Order) -> OrderView {
@@ -103,6 +105,7 @@ pub(super) fn order_view(order: &Order) -> OrderView {
         state: order.state(),
         attempt: order.life.attempt(),
         filled: order.filled,
+        is_ending: order.life.is_ending(),
     }
 }
 
@@ -171,6 +174,11 @@ impl State {
             })
         });
         positions.collect()
+    }
+
+    /// Whether some order has ended at the venue and fills of it are still to come.
+    pub fn awaits_fills(&self) -> bool {
+        self.orders.open.iter().any(|order| order.life.is_ending())
     }
 
     /// Orders whose story has not ended.

@@ -297,6 +297,7 @@ fn order(strategy: u128, state: OrderState) -> OrderView {
         state,
         attempt: Attempt(1),
         filled: Quantity(0),
+        is_ending: false,
     }
 }
 
