@@ -169,8 +169,14 @@ pub enum Reason {
     LedgerUnavailable,
     /// What is held is guarded by its stops.
     StopsPlaced,
-    /// Something is held without the stop it should have.
+    /// What is held is guarded by the worker, as exits.protection AtWorker asks: nothing sells while the worker does not
+    /// run.
+    GuardedByWorker,
+    /// Something is held without the stop it should have. A stop order that could not be placed is tried again, the worker
+    /// guards the position meanwhile, and after the policy's order.flattenUnprotectedAfter it is sold.
     StopMissing,
+    /// A position was without its stop order for longer than the policy's order.flattenUnprotectedAfter and is sold.
+    Flattened,
     /// The strategy holds nothing, or has no stop loss.
     NothingToProtect,
     /// The worker sees halts, holds its Lease and knows its configuration.

@@ -244,6 +244,12 @@ impl Board {
     }
 }
 
+fn names(state: &State, strategy: StrategyId, instrument: InstrumentId) -> (String, String) {
+    let symbol = state.rules(instrument).map(|rules| rules.symbol.to_string());
+    let name = state.strategy_name(strategy).map(|(_, name)| name.to_owned());
+    (name.unwrap_or_default(), symbol.unwrap_or_default())
+}
+
 impl Observer for Board {
     fn on_report(&mut self, state: &State, report: &Report) {
         match report {
@@ -256,10 +262,12 @@ impl Observer for Board {
             Report::Foreign { client_order_id, origin } => {
                 tracing::warn!(order = %client_order_id, %origin, "no open order of ours");
             }
+            Report::Protection { strategy, instrument, change } => {
+                let (name, symbol) = names(state, *strategy, *instrument);
+                tracing::warn!(strategy = name, symbol, ?change, "stop orders at the venue");
+            }
             Report::Dust { strategy, instrument } => {
-                let symbol = state.rules(*instrument).map(|r| r.symbol.to_string()).unwrap_or_default();
-                let name =
-                    state.strategy_name(*strategy).map(|(_, name)| name.to_owned()).unwrap_or_default();
+                let (name, symbol) = names(state, *strategy, *instrument);
                 tracing::info!(strategy = name, symbol, "dust left: less than a lot");
             }
             Report::MoneyFault { message } => {

@@ -108,6 +108,15 @@ fn strategy_cases() -> Vec<Case> {
             live(json!({})),
             [live(Value::Null), live(json!({"stopLoss": null}))],
         ),
+        create(
+            STRATEGY,
+            "exits.protection says who sells",
+            spec(json!({"exits": {"protection": "AtWorker"}})),
+            [
+                spec(json!({"exits": {"stopLoss": null, "protection": "AtWorker"}})),
+                spec(json!({"exits": {"stopLoss": null, "protection": "AtVenue"}})),
+            ],
+        ),
         change(STRATEGY, "mode is immutable", json!({}), mode("Paper"), [mode("Live"), live(json!({}))]),
         change(
             STRATEGY,
@@ -196,6 +205,7 @@ fn policy_and_halt_cases() -> Vec<Case> {
         strategy(json!({"maxPositionPercent": position, "maxExposurePercent": exposure}))
     };
     let cooldown = |text: &str| strategy(json!({"cooldown": text}));
+    let flatten = |text: &str| json!({"spec": {"order": {"flattenUnprotectedAfter": text}}});
     let breaker = |name: &str, confirm: &str| {
         json!({"spec": {"breakers": [{"name": name, "scope": "Account", "action": "Liquidate",
             "trip": {"drawdown": {"percent": 10.0, "confirmFor": confirm}}}]}})
@@ -217,6 +227,12 @@ fn policy_and_halt_cases() -> Vec<Case> {
             "cooldown must be at most 720h",
             cooldown("720h"),
             [cooldown("721h"), cooldown("720h1ms")],
+        ),
+        create(
+            POLICY,
+            "flattenUnprotectedAfter must be at most 10m",
+            flatten("10m"),
+            [flatten("11m"), flatten("10m1ms")],
         ),
         create(
             POLICY,

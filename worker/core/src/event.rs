@@ -195,6 +195,15 @@ pub enum Report {
         /// Whose it is.
         origin: Origin,
     },
+    /// A stop order that should rest at the venue came to nothing, or what followed.
+    Protection {
+        /// Whose position.
+        strategy: StrategyId,
+        /// Of what.
+        instrument: InstrumentId,
+        /// What happened.
+        change: ProtectionChange,
+    },
     /// What is left of a position is too small to be sold.
     Dust {
         /// Whose.
@@ -207,6 +216,18 @@ pub enum Report {
         /// In words.
         message: String,
     },
+}
+
+/// How a position stands that should have stop orders at the venue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ProtectionChange {
+    /// A part of it has none; it is placed again, and the worker guards that part meanwhile.
+    Lost,
+    /// All of them rest.
+    Restored,
+    /// It was without for longer than the policy's `flattenUnprotectedAfter` and is sold.
+    Flattened,
 }
 
 /// What the engine wants done, in order.

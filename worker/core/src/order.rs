@@ -146,6 +146,8 @@ pub enum Purpose {
     StopLoss,
     /// Reduces risk because the price fell to the stop while no stop order rested at the venue.
     StopGuard,
+    /// Reduces risk because no stop order could be placed at the venue in time.
+    Flatten,
     /// Reduces risk because a halt or a deletion demands it.
     Liquidation,
 }

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tradewind_core::decision::StrategyId;
 use tradewind_core::engine::State;
-use tradewind_core::event::{HaltChange, Record, Report, Succession};
+use tradewind_core::event::{HaltChange, ProtectionChange, Record, Report, Succession};
 use tradewind_core::halt::{Halt, HaltScope};
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
 use tradewind_core::name::{Symbol, Uid};
@@ -322,6 +322,37 @@ impl Sink {
         self.note(Note { type_, reason, action, text, regarding, related });
     }
 
+    fn on_protection(
+        &mut self,
+        state: &State,
+        strategy: StrategyId,
+        instrument: InstrumentId,
+        change: ProtectionChange,
+    ) {
+        let Some((uid, name)) = state.strategy_name(strategy) else { return };
+        let Some(symbol) = state.rules(instrument).map(|rules| &rules.symbol) else { return };
+        let (type_, reason, action, text) = match change {
+            ProtectionChange::Lost => (
+                EventType::Warning,
+                Reason::StopMissing,
+                "Guard",
+                format!(
+                    "no stop order rests for {symbol}: it is placed again, the worker guards it meanwhile"
+                ),
+            ),
+            ProtectionChange::Restored => {
+                let text = format!("all of {symbol} has its stop order again");
+                (EventType::Normal, Reason::StopsPlaced, "Guard", text)
+            }
+            ProtectionChange::Flattened => {
+                let text = format!("{symbol} was without its stop order for too long and is sold");
+                (EventType::Warning, Reason::Flattened, "Exit", text)
+            }
+        };
+        let (regarding, related) = (self.about.strategy(name, uid), Some(self.about.pod()));
+        self.note(Note { type_, reason, action, text, regarding, related });
+    }
+
     /// The strategy of that uid, or who took over from it.
     fn strategy(&self, state: &State, uid: Uid) -> Option<ObjectReference> {
         let uid = state.heir_of(uid);
@@ -332,7 +363,11 @@ impl Sink {
 }
 
 impl Observer for Sink {
-    fn on_report(&mut self, _: &State, _: &Report) {}
+    fn on_report(&mut self, state: &State, report: &Report) {
+        if let Report::Protection { strategy, instrument, change } = report {
+            self.on_protection(state, *strategy, *instrument, *change);
+        }
+    }
 
     fn on_record(&mut self, state: &State, record: &Record) {
         match record {

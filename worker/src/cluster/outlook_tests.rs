@@ -7,7 +7,7 @@ use tradewind_core::name::Uid;
 use tradewind_core::order::{
     Attempt, ClientOrderId, Epoch, Incarnation, Intent, IntentId, OrderKind, OrderState, Purpose, Side,
 };
-use tradewind_core::time::Timestamp;
+use tradewind_core::time::{Millis, Timestamp};
 
 use super::super::config::tests::strategy;
 use super::*;
@@ -26,6 +26,7 @@ fn view(policy: DeletionPolicy, positions: usize) -> StrategyView {
         unrealized: Cash(0),
         cost: Cash(1),
         stop: None,
+        unprotected_since: None,
     };
     StrategyView {
         id: StrategyId(0),
@@ -41,6 +42,7 @@ fn view(policy: DeletionPolicy, positions: usize) -> StrategyView {
         peak: Cash(0),
         drawdown: Percent(0),
         halts: Vec::new(),
+        unprotected: Millis(0),
         positions: vec![position; positions],
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tradewind_core::config::{
-    DeletionPolicy, DesiredState, InstrumentState, Mode, ResolvedStrategy, SignalConfig, SizingConfig,
-    StrategyInstrument,
+    DeletionPolicy, DesiredState, InstrumentState, Mode, Protection, ResolvedStrategy, SignalConfig,
+    SizingConfig, StrategyInstrument,
 };
 use tradewind_core::decision::{Stage, StrategyId};
 use tradewind_core::engine::{AccountView, PositionView, StrategyView};
@@ -39,6 +39,7 @@ fn position(words: [&str; 10]) -> PositionView {
         unrealized: cash(unrealized),
         cost: cash(cost),
         stop: (!stop.is_empty()).then(|| rules.parse_price(stop).unwrap()),
+        unprotected_since: None,
         rules,
     }
 }
@@ -59,6 +60,7 @@ fn config(number: u16, name: &str, symbol: &str) -> ResolvedStrategy {
         signal: SignalConfig::EmaCross { fast: 10, slow: 30 },
         sizing: SizingConfig::FixedPercent { percent: Percent(50_000) },
         stop_loss: None,
+        protection: Protection::AtVenue,
         policy: None,
         limits: Limits::defaults(),
         breakers: vec![Breaker::default_drawdown()],
@@ -89,6 +91,7 @@ pub(crate) fn strategy(
         peak: cash("5500"),
         drawdown: Percent(63_636),
         halts: Vec::new(),
+        unprotected: Millis(0),
         positions,
     }
 }

@@ -31,7 +31,7 @@ impl State {
     ) {
         let Some(owner) = self.strategies.get_mut(strategy) else { return };
         let Some(held) = owner.slots.get_mut(slot) else { return };
-        if missing > 0 || held.exit.is_some() || held.window.is_some() {
+        if missing > 0 || held.exit.is_some() || held.window.is_some() || held.bare.is_some() {
             return self.on_uncommon_bar(strategy, slot, bar, missing, effects);
         }
         let id = u32::try_from(strategy).unwrap_or(NOBODY);
@@ -56,7 +56,7 @@ impl State {
         })));
     }
 
-    /// A bar after a gap, during an exit, or shorter than the strategy's decision bars.
+    /// A bar after a gap, during an exit, without a stop that should rest, or shorter than the strategy's decision bars.
     fn on_uncommon_bar(
         &mut self,
         strategy: usize,
@@ -68,6 +68,7 @@ impl State {
         if self.slot(strategy, slot).is_some_and(|s| s.exit.is_some()) {
             self.retry_exit(strategy, slot, effects);
         }
+        self.tend_protection(strategy, slot, effects);
         let Some(held) = self.slot_mut(strategy, slot) else { return };
         match &mut held.window {
             None => self.decide(strategy, slot, &Closed { bar: *bar, missing, skipped: missing }, effects),

@@ -11,6 +11,7 @@ mod foreign;
 mod halts;
 mod orders;
 mod probe;
+mod protection;
 mod recover;
 mod state;
 mod succession;

@@ -158,7 +158,7 @@ impl State {
         let Some(order) = self.orders.by_client(id) else {
             return self.on_foreign(id, effects);
         };
-        let intent = order.intent.id;
+        let (intent, strategy, slot) = (order.intent.id, order.strategy, order.slot);
         let booked = order.filled;
         let missing = |executed: &Quantity| Quantity(executed.0.saturating_sub(booked.0).max(0));
         let (input, detail) = match update {
@@ -196,6 +196,7 @@ impl State {
             Some(state) if state.is_terminal() => self.after_end(intent, effects),
             _ => {}
         }
+        self.watch_protection(strategy, slot, effects);
     }
 
     fn cancel_if_wanted(&mut self, id: IntentId, effects: &mut Effects) {
@@ -245,6 +246,7 @@ impl State {
             }
         }
         self.progress_exit(strategy, slot, effects);
+        self.watch_protection(strategy, slot, effects);
     }
 
     /// Starts to sell what is held: open orders are cancelled first, as a resting stop holds the base asset.
@@ -262,6 +264,7 @@ impl State {
         held.exit = Some(Exit { purpose, refused: false });
         self.cancel_orders(strategy, slot, in_the_way, effects);
         self.progress_exit(strategy, slot, effects);
+        self.watch_protection(strategy, slot, effects);
     }
 
     pub(super) fn cancel_entries(&mut self, strategy: usize, slot: usize, effects: &mut Effects) {

@@ -11,10 +11,11 @@ use crate::protocol::{Life, VenueTerms};
 use crate::recovery::{
     BookedFill, Checkpoint, FillCursor, Guard, History, InstrumentMark, LedgerIdentity, OpenOrder, Watermark,
 };
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 
 use super::config::InstrumentSpec;
-use super::state::{Exit, GuardPart, Order, State, Strategy};
+use super::protection::{GuardPart, Shield};
+use super::state::{Exit, Order, State, Strategy};
 use super::succession::is_predecessor;
 
 /// Why a ledger cannot be gone on with.
@@ -159,6 +160,7 @@ impl State {
         for watermark in &checkpoint.strategies {
             if let Some(index) = watermark.strategy.and_then(|uid| self.strategy_of(uid)) {
                 self.restore_strategy(index, watermark);
+                self.restore_protection(index, watermark);
             }
         }
         self.account_mark = mark_of(&checkpoint.account);
@@ -170,12 +172,14 @@ impl State {
             watermark.exits.iter().map(|(s, purpose)| (self.instrument_of(s), *purpose)).collect();
         let Some(strategy) = self.strategies.get_mut(index) else { return };
         strategy.mark = mark_of(watermark);
+        strategy.unprotected = watermark.unprotected;
         for (guard, id) in watermark.guards.iter().zip(places) {
             if let Some(slot) = strategy.slots.iter_mut().find(|s| Some(s.instrument) == id) {
                 slot.guards.push(GuardPart {
                     stop: guard.stop,
                     quantity: guard.quantity,
                     order: guard.order,
+                    shield: Shield::Missing,
                 });
             }
         }
@@ -183,6 +187,16 @@ impl State {
             if let Some(slot) = strategy.slots.iter_mut().find(|s| Some(s.instrument) == id) {
                 slot.exit = Some(Exit { purpose, refused: false });
             }
+        }
+    }
+
+    fn restore_protection(&mut self, strategy: usize, watermark: &Watermark) {
+        let slots = self.strategies.get(strategy).map_or(0, |owner| owner.slots.len());
+        for slot in 0..slots {
+            let id = self.slot(strategy, slot).map(|held| held.instrument);
+            let own = |(symbol, _): &&(Symbol, Timestamp)| self.instrument_of(symbol) == id;
+            let since = watermark.bare.iter().find(own).map(|(_, since)| *since);
+            self.recover_protection(strategy, slot, since);
         }
     }
 
@@ -197,6 +211,8 @@ impl State {
             strategy: Some(s.config.uid),
             guards: self.guards_of(s),
             exits: self.exits_of(s),
+            unprotected: s.unprotected,
+            bare: self.bare_of(s),
             ..watermark_of(&s.mark)
         });
         Checkpoint {
@@ -227,6 +243,14 @@ impl State {
             }));
         }
         guards
+    }
+
+    fn bare_of(&self, strategy: &Strategy) -> Vec<(Symbol, Timestamp)> {
+        let bare = strategy.slots.iter().filter_map(|slot| {
+            let symbol = &self.instruments.get(slot.instrument.index())?.rules.symbol;
+            slot.bare.map(|bare| (symbol.clone(), bare.since))
+        });
+        bare.collect()
     }
 
     fn exits_of(&self, strategy: &Strategy) -> Vec<(Symbol, crate::order::Purpose)> {
@@ -265,5 +289,7 @@ fn watermark_of(mark: &Mark) -> Watermark {
         tripped: mark.tripped.clone(),
         guards: Vec::new(),
         exits: Vec::new(),
+        unprotected: Millis(0),
+        bare: Vec::new(),
     }
 }

@@ -19,6 +19,7 @@ use crate::time::{Millis, Timestamp};
 
 use super::config::InstrumentSpec;
 use super::probe::Probe;
+use super::protection::{Bare, GuardPart};
 use super::window::Window;
 
 /// One account with its strategies, orders and halts.
@@ -85,6 +86,8 @@ pub(super) struct Strategy {
     /// Worth of its positions at their marks.
     pub(super) value: Cash,
     pub(super) mark: Mark,
+    /// Time its positions were without the stop order they should have had, those that still are left out.
+    pub(super) unprotected: Millis,
 }
 
 /// One strategy in one instrument.
@@ -103,6 +106,8 @@ pub(super) struct Slot {
     pub(super) last_entry: Option<IntentId>,
     pub(super) exit: Option<Exit>,
     pub(super) guards: Vec<GuardPart>,
+    /// Since when some part has not the stop order it should have.
+    pub(super) bare: Option<Bare>,
 }
 
 /// An exit under way: stops and entries are cancelled first, then what is held is sold.
@@ -111,14 +116,6 @@ pub(super) struct Exit {
     pub(super) purpose: Purpose,
     /// Set when the venue refused the order: it is tried again on the next bar, not in a loop.
     pub(super) refused: bool,
-}
-
-/// A part of a position that must be sold at its stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct GuardPart {
-    pub(super) stop: Price,
-    pub(super) quantity: Quantity,
-    pub(super) order: Option<IntentId>,
 }
 
 /// An order whose story may still go on.

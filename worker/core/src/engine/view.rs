@@ -6,6 +6,7 @@ use crate::halt::Halt;
 use crate::instrument::{InstrumentId, InstrumentRules};
 use crate::money::{Cash, Percent, Price, Quantity};
 use crate::order::{Attempt, Intent, OrderState};
+use crate::time::{Millis, Timestamp};
 
 use super::state::{Order, State, Strategy};
 
@@ -57,6 +58,8 @@ pub struct StrategyView {
     pub drawdown: Percent,
     /// Halts that reach any of its instruments.
     pub halts: Vec<Halt>,
+    /// Time its positions were without the stop order they should have had, position by position.
+    pub unprotected: Millis,
     /// What it holds.
     pub positions: Vec<PositionView>,
 }
@@ -82,6 +85,8 @@ pub struct PositionView {
     pub cost: Cash,
     /// Lowest stop that guards it, if any.
     pub stop: Option<Price>,
+    /// Since when some part of it has not the stop order it should have at the venue; none while all have.
+    pub unprotected_since: Option<Timestamp>,
 }
 
 /// An order whose story has not ended.
@@ -150,6 +155,7 @@ impl State {
             peak: strategy.mark.peak,
             drawdown: strategy.mark.drawdown(equity),
             halts: self.halts.iter().filter(reaches).cloned().collect(),
+            unprotected: strategy.unprotected(self.now),
             positions: self.positions_of(strategy),
         })
     }
@@ -171,6 +177,7 @@ impl State {
                 unrealized: Cash(slot.value.0.saturating_sub(slot.position.cost.0)),
                 cost: slot.position.cost,
                 stop: slot.guards.iter().map(|g| g.stop).min(),
+                unprotected_since: slot.bare.map(|bare| bare.since),
             })
         });
         positions.collect()

@@ -69,6 +69,7 @@ pub fn strategy(number: u128, symbols: &[&str]) -> ResolvedStrategy {
         signal: SignalConfig::EmaCross { fast: 1, slow: 2 },
         sizing: SizingConfig::FixedPercent { percent: Percent(50_000) },
         stop_loss: None,
+        protection: Protection::AtVenue,
         policy: None,
         limits: Limits { min_confidence: Percent(0), cooldown: Millis(0), ..Limits::defaults() },
         breakers: vec![Breaker { confirm_for: Millis(0), ..Breaker::default_drawdown() }],

@@ -2,9 +2,11 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use tradewind_core::engine::{OrderView, StrategyView};
+use tradewind_core::config::Protection;
+use tradewind_core::engine::{OrderView, PositionView, StrategyView};
 use tradewind_core::halt::{EntryBlock, HaltOrigin};
 use tradewind_core::order::OrderState;
+use tradewind_crds::common::GoDuration;
 use tradewind_crds::reasons::{Reason, condition};
 
 use super::{Feed, Report, Settling, StrategyInput};
@@ -158,26 +160,46 @@ fn reconciled<'o>(report: &Report, orders: impl Iterator<Item = &'o OrderView>) 
     }
 }
 
-fn protected<'v>(views: &[&'v StrategyView]) -> Wanted {
+fn protected(views: &[&StrategyView]) -> Wanted {
     let say = |status, reason, message: &str| is(condition::POSITIONS_PROTECTED, status, reason, message);
-    let guarded = views.iter().filter(|view| view.config.stop_loss.is_some());
-    let mut positions = guarded.flat_map(|view| view.positions.iter().map(move |held| (*view, held)));
-    let bare = |(view, held): (&'v StrategyView, &'v tradewind_core::engine::PositionView)| {
-        held.stop.is_none().then(|| format!("{} of {}", held.rules.symbol, view.config.name))
-    };
-    let (mut any, mut missing) = (false, Vec::new());
-    for position in positions.by_ref() {
-        any = true;
-        missing.extend(bare(position));
-    }
+    let guarded =
+        || views.iter().filter(|view| view.config.stop_loss.is_some() && !view.positions.is_empty());
+    let missing: Vec<String> =
+        guarded().flat_map(|view| view.positions.iter().filter_map(|p| bare(view, p))).collect();
     if !missing.is_empty() {
-        let message = format!("no stop guards {}", missing.join(", "));
-        return say(false, Reason::StopMissing, &message);
+        return say(false, Reason::StopMissing, &format!("no stop guards {}", missing.join(", ")));
     }
-    if any {
+    let at_worker = |view: &&&StrategyView| view.config.protection == Protection::AtWorker;
+    let names: Vec<&str> = guarded().filter(at_worker).map(|view| view.config.name.as_str()).collect();
+    if !names.is_empty() {
+        let message = format!(
+            "the worker sells at the stops of {}, as exits.protection asks; nothing does while it does not run",
+            names.join(", ")
+        );
+        return say(true, Reason::GuardedByWorker, &message);
+    }
+    if guarded().next().is_some() {
         say(true, Reason::StopsPlaced, "what is held is guarded by its stops")
     } else {
         say(true, Reason::NothingToProtect, "nothing is held that should have a stop")
+    }
+}
+
+/// A position without the stop it should have, in words.
+fn bare(view: &StrategyView, held: &PositionView) -> Option<String> {
+    let of = format!("{} of {}", held.rules.symbol, view.config.name);
+    match (held.stop, held.unprotected_since) {
+        (None, _) => Some(of),
+        (Some(_), Some(since)) => {
+            let since = Timestamp::from_millisecond(since.0).map(|at| at.to_string()).unwrap_or_default();
+            let patience = GoDuration::of(view.config.limits.flatten_unprotected_after);
+            Some(format!(
+                "{of} at the venue since {since}: it is placed again, the worker sells at the stop meanwhile, and all of \
+                 it after {}",
+                patience.0
+            ))
+        }
+        (Some(_), None) => None,
     }
 }
 

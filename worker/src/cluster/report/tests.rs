@@ -244,6 +244,19 @@ fn conditions_say_what_is_wrong_and_why() {
             |r| snapshot(r).strategies[0].config.stop_loss = None,
             ("PositionsProtected", "True", "NothingToProtect"),
         ),
+        (
+            "a stop order that could not be placed",
+            |r| {
+                snapshot(r).strategies[0].positions[0].unprotected_since =
+                    Some(tradewind_core::time::Timestamp(0))
+            },
+            ("PositionsProtected", "False", "StopMissing"),
+        ),
+        (
+            "guarded by the worker, as the strategy says",
+            |r| snapshot(r).strategies[0].config.protection = tradewind_core::config::Protection::AtWorker,
+            ("PositionsProtected", "True", "GuardedByWorker"),
+        ),
         ("watched", |_| {}, ("Supervised", "True", "Supervised")),
         ("no lease", |r| r.worker.block = Some(EntryBlock::LeaseLost), ("Supervised", "False", "LeaseLost")),
         (
