@@ -140,8 +140,10 @@ pub enum Reason {
     WorkerStarted,
     /// The configuration was taken over by the running worker.
     ConfigApplied,
+    /// What is left of a position is dust: less than a lot, or worth less at the mark than the venue's smallest order, so
+    /// that no order can sell it. It counts as nothing for all that waits until nothing is held.
+    DustLeft,
     /// An order was sent.
-    OrderSent,
     /// An order was filled.
     OrderFilled,
     /// The venue refused an order.

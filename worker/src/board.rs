@@ -268,7 +268,7 @@ impl Observer for Board {
             }
             Report::Dust { strategy, instrument } => {
                 let (name, symbol) = names(state, *strategy, *instrument);
-                tracing::info!(strategy = name, symbol, "dust left: less than a lot");
+                tracing::info!(strategy = name, symbol, "dust left: less than the venue's smallest order");
             }
             Report::MoneyFault { message } => {
                 tracing::error!(message, "amount not computable; nothing was done on it");

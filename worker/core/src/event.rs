@@ -204,7 +204,7 @@ pub enum Report {
         /// What happened.
         change: ProtectionChange,
     },
-    /// What is left of a position is too small to be sold.
+    /// What is left of a position is dust: less than a lot, or worth less than the venue's smallest order.
     Dust {
         /// Whose.
         strategy: StrategyId,

@@ -353,6 +353,21 @@ impl Sink {
         self.note(Note { type_, reason, action, text, regarding, related });
     }
 
+    fn on_dust(&mut self, state: &State, strategy: StrategyId, instrument: InstrumentId) {
+        let Some((uid, name)) = state.strategy_name(strategy) else { return };
+        let Some(rules) = state.rules(instrument) else { return };
+        let text = format!(
+            "what is left of {} is less than the venue's smallest order ({} {}, worth {}): it stays on the account",
+            rules.symbol,
+            rules.quantity_text(rules.lot),
+            rules.symbol.base(),
+            rules.min_notional,
+        );
+        let (regarding, related) = (self.about.strategy(name, uid), Some(self.about.pod()));
+        let (type_, reason, action) = (EventType::Normal, Reason::DustLeft, "Exit");
+        self.note(Note { type_, reason, action, text, regarding, related });
+    }
+
     /// The strategy of that uid, or who took over from it.
     fn strategy(&self, state: &State, uid: Uid) -> Option<ObjectReference> {
         let uid = state.heir_of(uid);
@@ -364,8 +379,12 @@ impl Sink {
 
 impl Observer for Sink {
     fn on_report(&mut self, state: &State, report: &Report) {
-        if let Report::Protection { strategy, instrument, change } = report {
-            self.on_protection(state, *strategy, *instrument, *change);
+        match report {
+            Report::Protection { strategy, instrument, change } => {
+                self.on_protection(state, *strategy, *instrument, *change);
+            }
+            Report::Dust { strategy, instrument } => self.on_dust(state, *strategy, *instrument),
+            _ => {}
         }
     }
 

@@ -86,6 +86,7 @@ fn strategy(number: u16, name: &str, equity: &str, drawdown: i64, position: Posi
         drawdown: Percent(drawdown),
         halts: vec![],
         unprotected: Millis(0),
+        dust: Vec::new(),
         positions: vec![position],
     }
 }

@@ -92,6 +92,7 @@ pub(crate) fn strategy(
         drawdown: Percent(63_636),
         halts: Vec::new(),
         unprotected: Millis(0),
+        dust: Vec::new(),
         positions,
     }
 }

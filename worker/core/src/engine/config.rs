@@ -162,6 +162,7 @@ impl State {
             exit: None,
             guards: Vec::new(),
             bare: None,
+            dust: false,
         });
         let slot = strategy.slots.len() - 1;
         if let Some(instrument) = self.instruments.get_mut(id.index()) {

@@ -129,7 +129,7 @@ impl State {
     ) {
         let Some(held) = self.slot(strategy, slot) else { return };
         let (bar, missing) = (&closed.bar, closed.missing);
-        let (instrument, position) = (held.instrument, held.position.sellable());
+        let (instrument, position) = (held.instrument, self.sellable(strategy, slot));
         let outcome = self.outcome(strategy, slot, bar, missing, position, evaluation, effects);
         // A stopped strategy's signal feeds its averages and is not looked at.
         let looked_at = outcome != Outcome::Nothing(Denial::Stopped);
@@ -270,7 +270,8 @@ impl State {
         let less = |one: Cash, two: Cash| one.checked_sub(two).map_err(|_| Denial::Overflow);
         let open_positions = owner.slots.iter().enumerate().filter(|(index, other)| {
             let entering = || self.orders.of_slot(strategy, *index).any(|o| o.intent.purpose.is_entry());
-            *index != slot && (other.position.sellable().0 > 0 || entering())
+            let holds = other.position.base > Cash::ZERO && self.sellable(strategy, *index) > Quantity::ZERO;
+            *index != slot && (holds || entering())
         });
         Ok(Context {
             limits: &owner.config.limits,

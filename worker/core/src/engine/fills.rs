@@ -2,8 +2,7 @@
 
 use crate::books::Book;
 use crate::config::FeeAsset;
-use crate::decision::StrategyId;
-use crate::event::{Effect, Effects, Record, Report};
+use crate::event::{Effect, Effects, Record};
 use crate::instrument::InstrumentId;
 use crate::money::{Cash, MoneyError, Rounding};
 use crate::order::{Fill, IntentId, OrderState, Purpose, Side};
@@ -162,13 +161,8 @@ impl State {
         }
         let Some(held) = self.slot(strategy, slot) else { return };
         if fill.side == Side::Sell && held.position.sellable().0 <= 0 {
-            let dust = held.position.base.0 > 0;
-            let instrument = held.instrument;
             self.cancel_orders(strategy, slot, |o| o.intent.side == Side::Sell && o.intent.id != id, effects);
-            self.finish_exit(strategy, slot);
-            if dust && let Ok(id) = u16::try_from(strategy) {
-                effects.push(Effect::Report(Report::Dust { strategy: StrategyId(id), instrument }));
-            }
+            self.finish_exit(strategy, slot, effects);
         }
     }
 

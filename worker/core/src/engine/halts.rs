@@ -4,7 +4,7 @@ use smol_str::SmolStr;
 
 use crate::event::{Effect, Effects, HaltChange, Record};
 use crate::halt::{Halt, HaltAction, HaltOrigin, HaltScope, effective_halt};
-use crate::money::Cash;
+use crate::money::{Cash, Quantity};
 use crate::name::Uid;
 use crate::order::Purpose;
 
@@ -48,7 +48,7 @@ impl State {
             Some(HaltAction::Liquidate) => {
                 self.cancel_entries(strategy, slot, effects);
                 let open = self.orders.of_slot(strategy, slot).next().is_some();
-                if self.slot(strategy, slot).is_some_and(|s| open || s.position.sellable().0 > 0) {
+                if open || self.sellable(strategy, slot) > Quantity::ZERO {
                     self.begin_exit(strategy, slot, Purpose::Liquidation, effects);
                 }
             }

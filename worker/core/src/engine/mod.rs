@@ -6,6 +6,7 @@
 mod bar;
 mod config;
 mod decide;
+mod exits;
 mod fills;
 mod foreign;
 mod halts;
@@ -24,7 +25,7 @@ pub use probe::Probe;
 pub use recover::RecoverError;
 pub use state::State;
 pub use succession::HeirView;
-pub use view::{AccountView, OrderView, PositionView, StrategyView};
+pub use view::{AccountView, DustView, OrderView, PositionView, StrategyView};
 
 use crate::event::{Effects, Event, EventKind, Report};
 use crate::instrument::{Bar, InstrumentId};

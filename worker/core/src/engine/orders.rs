@@ -6,14 +6,13 @@ use smallvec::SmallVec;
 use crate::event::{Effect, Effects, Record, Report};
 use crate::money::Quantity;
 use crate::order::{
-    Attempt, ClientOrderId, Intent, IntentId, OrderKind, OrderRef, OrderState, OrderUpdate, Purpose, Side,
-    Signing, Transition,
+    Attempt, ClientOrderId, Intent, IntentId, OrderRef, OrderState, OrderUpdate, Purpose, Signing, Transition,
 };
 use crate::protocol::{Life, OrderInput, Stage, Step, transition};
-use crate::risk::{Checked, Draft, approve_exit};
+use crate::risk::{Checked, Draft};
 use crate::time::Timestamp;
 
-use super::state::{Exit, Order, State};
+use super::state::{Order, State};
 
 impl State {
     /// Makes an intent of a checked draft. It goes to the ledger; only [`crate::event::EventKind::Durable`] sends it.
@@ -246,24 +245,7 @@ impl State {
             }
         }
         self.progress_exit(strategy, slot, effects);
-        self.watch_protection(strategy, slot, effects);
-    }
-
-    /// Starts to sell what is held: open orders are cancelled first, as a resting stop holds the base asset.
-    pub(super) fn begin_exit(
-        &mut self,
-        strategy: usize,
-        slot: usize,
-        purpose: Purpose,
-        effects: &mut Effects,
-    ) {
-        let Some(held) = self.slot_mut(strategy, slot) else { return };
-        if held.exit.is_some() {
-            return;
-        }
-        held.exit = Some(Exit { purpose, refused: false });
-        self.cancel_orders(strategy, slot, in_the_way, effects);
-        self.progress_exit(strategy, slot, effects);
+        self.note_dust(strategy, slot, effects);
         self.watch_protection(strategy, slot, effects);
     }
 
@@ -288,53 +270,8 @@ impl State {
             }
         }
     }
-
-    /// Goes on with an exit as soon as no other order of the slot is open.
-    pub(super) fn progress_exit(&mut self, strategy: usize, slot: usize, effects: &mut Effects) {
-        let Some(held) = self.slot(strategy, slot) else { return };
-        let Some(exit) = held.exit else { return };
-        if exit.refused || self.orders.of_slot(strategy, slot).next().is_some() {
-            return;
-        }
-        let sellable = held.position.sellable();
-        let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
-        let draft = Draft {
-            side: Side::Sell,
-            kind: OrderKind::Market,
-            quantity: sellable,
-            purpose: exit.purpose,
-            price: instrument.mark,
-        };
-        match approve_exit(sellable, draft) {
-            Some(approved) => {
-                self.intend(strategy, slot, approved, self.now, effects);
-            }
-            None => self.finish_exit(strategy, slot),
-        }
-    }
-
-    /// Tries an exit again that the venue refused, or that a restart interrupted. Cancels may repeat freely.
-    pub(super) fn retry_exit(&mut self, strategy: usize, slot: usize, effects: &mut Effects) {
-        if let Some(exit) = self.slot_mut(strategy, slot).and_then(|s| s.exit.as_mut()) {
-            exit.refused = false;
-            self.cancel_orders(strategy, slot, in_the_way, effects);
-            self.progress_exit(strategy, slot, effects);
-        }
-    }
-
-    pub(super) fn finish_exit(&mut self, strategy: usize, slot: usize) {
-        if let Some(held) = self.slot_mut(strategy, slot) {
-            held.exit = None;
-            held.guards.clear();
-        }
-    }
 }
 
 fn next(attempt: Attempt) -> Attempt {
     Attempt(attempt.0.saturating_add(1))
-}
-
-/// Orders that must be gone before what is held can be sold.
-fn in_the_way(order: &Order) -> bool {
-    matches!(order.intent.purpose, Purpose::Entry | Purpose::StopLoss)
 }

@@ -98,7 +98,8 @@ impl State {
         let stop = instrument.rules.round_tick(stop, Rounding::Up);
         let guarded: i64 = held.guards.iter().map(|g| g.quantity.0).sum();
         let free = held.position.sellable().0.saturating_sub(guarded).max(0);
-        let quantity = Quantity(fill.quantity.0.min(free));
+        // What was dust before can be sold along.
+        let quantity = if held.dust { Quantity(free) } else { Quantity(fill.quantity.0.min(free)) };
         if quantity.0 <= 0 {
             return;
         }

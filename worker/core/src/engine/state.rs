@@ -108,6 +108,8 @@ pub(super) struct Slot {
     pub(super) guards: Vec<GuardPart>,
     /// Since when some part has not the stop order it should have.
     pub(super) bare: Option<Bare>,
+    /// Whether people were told that what is left is dust.
+    pub(super) dust: bool,
 }
 
 /// An exit under way: stops and entries are cancelled first, then what is held is sold.
@@ -173,6 +175,11 @@ impl Orders {
 impl Order {
     pub(super) fn state(&self) -> OrderState {
         self.life.state()
+    }
+
+    /// Whether more of it may be executed than is booked.
+    pub(super) fn may_fill(&self) -> bool {
+        self.remaining() > Quantity::ZERO
     }
 
     /// Whether the venue has it open, as far as we know.

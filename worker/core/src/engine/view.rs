@@ -5,6 +5,7 @@ use crate::decision::StrategyId;
 use crate::halt::Halt;
 use crate::instrument::{InstrumentId, InstrumentRules};
 use crate::money::{Cash, Percent, Price, Quantity};
+use crate::name::Symbol;
 use crate::order::{Attempt, Intent, OrderState};
 use crate::time::{Millis, Timestamp};
 
@@ -60,8 +61,10 @@ pub struct StrategyView {
     pub halts: Vec<Halt>,
     /// Time its positions were without the stop order they should have had, position by position.
     pub unprotected: Millis,
-    /// What it holds.
+    /// What it holds, dust left out.
     pub positions: Vec<PositionView>,
+    /// What it holds and no order can sell.
+    pub dust: Vec<DustView>,
 }
 
 /// A position that is not dust.
@@ -87,6 +90,17 @@ pub struct PositionView {
     pub stop: Option<Price>,
     /// Since when some part of it has not the stop order it should have at the venue; none while all have.
     pub unprotected_since: Option<Timestamp>,
+}
+
+/// What is held of an instrument and no order can sell: less than a lot, or worth less than the venue's smallest order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DustView {
+    /// Of which instrument.
+    pub symbol: Symbol,
+    /// How much of the base asset.
+    pub amount: Cash,
+    /// Worth at the mark.
+    pub value: Cash,
 }
 
 /// An order whose story has not ended.
@@ -156,14 +170,24 @@ impl State {
             drawdown: strategy.mark.drawdown(equity),
             halts: self.halts.iter().filter(reaches).cloned().collect(),
             unprotected: strategy.unprotected(self.now),
-            positions: self.positions_of(strategy),
+            positions: self.positions_of(index, strategy),
+            dust: self.dust_of(index, strategy),
         })
     }
 
-    fn positions_of(&self, strategy: &Strategy) -> Vec<PositionView> {
-        let positions = strategy.slots.iter().filter_map(|slot| {
+    fn dust_of(&self, index: usize, strategy: &Strategy) -> Vec<DustView> {
+        let dust = strategy.slots.iter().enumerate().filter_map(|(place, slot)| {
+            let symbol = &self.instruments.get(slot.instrument.index())?.rules.symbol;
+            let (amount, value) = (slot.position.base, slot.value);
+            self.is_dust(index, place).then(|| DustView { symbol: symbol.clone(), amount, value })
+        });
+        dust.collect()
+    }
+
+    fn positions_of(&self, index: usize, strategy: &Strategy) -> Vec<PositionView> {
+        let positions = strategy.slots.iter().enumerate().filter_map(|(place, slot)| {
             let instrument = self.instruments.get(slot.instrument.index())?;
-            let quantity = slot.position.sellable();
+            let quantity = self.sellable(index, place);
             (quantity.0 > 0).then(|| PositionView {
                 instrument: slot.instrument,
                 rules: instrument.rules.clone(),

@@ -90,9 +90,13 @@ pub(super) fn of_strategy(
         Settling::UnderWay(what) => {
             conditions.push(is(condition::SETTLED, false, Reason::Settling, what));
         }
-        Settling::Done => {
-            let message = "what the deletionPolicy asks for is done";
-            conditions.push(is(condition::SETTLED, true, Reason::Settled, message));
+        Settling::Done(dust) => {
+            let mut message = "what the deletionPolicy asks for is done".to_owned();
+            if !dust.is_empty() {
+                message.push_str("; dust that no order can sell stays on the account: ");
+                message.push_str(&dust.join(", "));
+            }
+            conditions.push(is(condition::SETTLED, true, Reason::Settled, &message));
         }
     }
     conditions

@@ -108,6 +108,6 @@ pub enum Settling {
     No,
     /// Its deletionPolicy is being carried out; what is left, in one sentence.
     UnderWay(String),
-    /// Its deletionPolicy was carried out.
-    Done,
+    /// Its deletionPolicy was carried out; the dust that stays, such as `0.0004 BTC`.
+    Done(Vec<String>),
 }

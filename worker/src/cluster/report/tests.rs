@@ -282,7 +282,7 @@ fn what_is_held_without_its_stop_is_told_and_so_is_how_far_a_deletion_is() {
         expect("False", "StopMissing")
     );
     for (settling, status) in
-        [(Settling::UnderWay("two orders are open".into()), "False"), (Settling::Done, "True")]
+        [(Settling::UnderWay("two orders are open".into()), "False"), (Settling::Done(Vec::new()), "True")]
     {
         report.strategies[0].settling = settling;
         assert_eq!(conditions(&status_of(&report, 0, None))["Settled"].0, status);
