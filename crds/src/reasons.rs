@@ -140,6 +140,9 @@ pub enum Reason {
     WorkerStarted,
     /// The configuration was taken over by the running worker.
     ConfigApplied,
+    /// A position is being liquidated and not sold within 5 minutes: nobody buys near the mark, or the venue refuses. It
+    /// goes on until all is sold.
+    LiquidationOverdue,
     /// What is left of a position is dust: less than a lot, or worth less at the mark than the venue's smallest order, so
     /// that no order can sell it. It counts as nothing for all that waits until nothing is held.
     DustLeft,

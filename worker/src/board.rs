@@ -266,6 +266,16 @@ impl Observer for Board {
                 let (name, symbol) = names(state, *strategy, *instrument);
                 tracing::warn!(strategy = name, symbol, ?change, "stop orders at the venue");
             }
+            Report::Unsold { strategy, instrument, left } => {
+                let (name, symbol) = names(state, *strategy, *instrument);
+                let left = state.rules(*instrument).map(|rules| rules.quantity_text(*left));
+                tracing::warn!(
+                    strategy = name,
+                    symbol,
+                    left,
+                    "a liquidation has not sold all in time; it goes on"
+                );
+            }
             Report::Dust { strategy, instrument } => {
                 let (name, symbol) = names(state, *strategy, *instrument);
                 tracing::info!(strategy = name, symbol, "dust left: less than the venue's smallest order");

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::decision::{Decision, StrategyId};
 use crate::halt::{EntryBlock, Halt};
 use crate::instrument::{Bar, InstrumentId};
-use crate::money::{Cash, Price};
+use crate::money::{Cash, Price, Quantity};
 use crate::name::{Asset, Uid};
 use crate::order::{
     ClientOrderId, Fill, Intent, IntentId, OrderRef, OrderRequest, OrderUpdate, Signing, Transition,
@@ -203,6 +203,15 @@ pub enum Report {
         instrument: InstrumentId,
         /// What happened.
         change: ProtectionChange,
+    },
+    /// A liquidation has not sold all within its deadline. It goes on.
+    Unsold {
+        /// Whose.
+        strategy: StrategyId,
+        /// Of what.
+        instrument: InstrumentId,
+        /// What is left.
+        left: Quantity,
     },
     /// What is left of a position is dust: less than a lot, or worth less than the venue's smallest order.
     Dust {

@@ -134,6 +134,9 @@ pub struct Watermark {
     pub guards: Vec<Guard>,
     /// Exits that were started and whose order is not yet made.
     pub exits: Vec<(Symbol, Purpose)>,
+    /// When each of these began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exits_begun: Vec<(Symbol, Timestamp)>,
     /// Time positions were without the stop order they should have had, those of `bare` left out.
     #[serde(default)]
     pub unprotected: Millis,

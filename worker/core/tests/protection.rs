@@ -10,7 +10,6 @@ use tradewind_core::event::{Effect, Effects, Event, EventKind, ProtectionChange,
 use tradewind_core::instrument::InstrumentId;
 use tradewind_core::money::{Percent, Quantity};
 use tradewind_core::order::{OrderKind, OrderRequest, OrderUpdate, Purpose};
-use tradewind_core::recovery::{BookedFill, History};
 use tradewind_core::time::{Millis, Timestamp};
 
 fn with_stop(protection: Protection) -> ResolvedStrategy {
@@ -41,12 +40,6 @@ fn refused() -> (Desk, OrderRequest, Timestamp) {
 
 fn refusal() -> OrderUpdate {
     OrderUpdate::Rejected { code: "MAX_NUM_ALGO_ORDERS".into(), message: "too many stops".into() }
-}
-
-fn later(desk: &mut Desk, start: Timestamp, ms: i64, kind: EventKind) -> Effects {
-    let mut effects = Vec::new();
-    desk.state.step(&Event { now: start.plus(Millis(ms)), kind }, &mut effects);
-    effects
 }
 
 fn mark(price: &str) -> EventKind {
@@ -191,29 +184,7 @@ fn a_part_too_small_for_a_stop_order_is_guarded_by_the_worker_until_the_next_par
 fn a_restart_does_not_begin_the_patience_anew() {
     let (mut desk, _, start) = refused();
     later(&mut desk, start, 4_000, mark("111"));
-    let checkpoint = desk.state.checkpoint();
-    let mut fills = Vec::new();
-    let mut transfers = Vec::new();
-    let mut effects = Vec::new();
-    let mut replay = State::new(desk.config.account.clone(), specs(&["BTC-USD"]), identity());
-    for event in &desk.events {
-        replay.step(event, &mut effects);
-    }
-    for record in records(&effects) {
-        match record {
-            tradewind_core::event::Record::Fill { intent, fill } => fills.push(BookedFill {
-                intent: *intent,
-                strategy: uid(1),
-                purpose: Purpose::Entry,
-                fill: fill.clone(),
-            }),
-            tradewind_core::event::Record::Transfer(transfer) => transfers.push(transfer.clone()),
-            _ => {}
-        }
-    }
-    let history =
-        History { next_intent: 3, fills, transfers, checkpoint: Some(checkpoint), ..History::default() };
-    let mut again = State::recover(&desk.config, specs(&["BTC-USD"]), identity(), &history).unwrap();
+    let mut again = State::recover(&desk.config, desk.specs.clone(), identity(), &history(&desk)).unwrap();
     assert_eq!(again.strategy_views()[0].positions[0].unprotected_since, Some(start));
     let mut effects = Vec::new();
     again.step(&Event { now: start.plus(Millis(10_000)), kind: EventKind::Timer }, &mut effects);

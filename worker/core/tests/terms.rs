@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use tradewind_core::event::{Effect, Effects, Event, EventKind, Report};
+use tradewind_core::event::{Effect, Effects, EventKind, Report};
 use tradewind_core::halt::HaltOrigin;
 use tradewind_core::order::{Attempt, ClientOrderId, IntentId, OrderRequest, OrderState, OrderUpdate};
 use tradewind_core::protocol::{Origin, VenueTerms};
@@ -25,13 +25,6 @@ fn decided() -> (Desk, Effects, Timestamp) {
     assert_eq!((intents(&effects).len(), signings(&effects).len()), (1, 1));
     let now = desk.now();
     (desk, effects, now)
-}
-
-/// An event that many milliseconds after a time.
-fn later(desk: &mut Desk, start: Timestamp, ms: i64, kind: EventKind) -> Effects {
-    let mut effects = Vec::new();
-    desk.state.step(&Event { now: start.plus(Millis(ms)), kind }, &mut effects);
-    effects
 }
 
 fn update(

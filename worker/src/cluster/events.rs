@@ -21,6 +21,7 @@ use tradewind_core::engine::State;
 use tradewind_core::event::{HaltChange, ProtectionChange, Record, Report, Succession};
 use tradewind_core::halt::{Halt, HaltScope};
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
+use tradewind_core::money::Quantity;
 use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::order::{Fill, Intent, IntentId, OrderKind, OrderState, Side, Transition};
 use tradewind_crds::common::{GROUP, VERSION};
@@ -353,6 +354,20 @@ impl Sink {
         self.note(Note { type_, reason, action, text, regarding, related });
     }
 
+    fn on_unsold(&mut self, state: &State, strategy: StrategyId, instrument: InstrumentId, left: Quantity) {
+        let Some((uid, name)) = state.strategy_name(strategy) else { return };
+        let Some(rules) = state.rules(instrument) else { return };
+        let text = format!(
+            "{} {} are being liquidated and not sold within 5 minutes: nobody buys near the mark, or the venue refuses; it \
+             goes on",
+            rules.quantity_text(left),
+            rules.symbol.base(),
+        );
+        let (regarding, related) = (self.about.strategy(name, uid), Some(self.about.pod()));
+        let (type_, reason, action) = (EventType::Warning, Reason::LiquidationOverdue, "Exit");
+        self.note(Note { type_, reason, action, text, regarding, related });
+    }
+
     fn on_dust(&mut self, state: &State, strategy: StrategyId, instrument: InstrumentId) {
         let Some((uid, name)) = state.strategy_name(strategy) else { return };
         let Some(rules) = state.rules(instrument) else { return };
@@ -382,6 +397,9 @@ impl Observer for Sink {
         match report {
             Report::Protection { strategy, instrument, change } => {
                 self.on_protection(state, *strategy, *instrument, *change);
+            }
+            Report::Unsold { strategy, instrument, left } => {
+                self.on_unsold(state, *strategy, *instrument, *left);
             }
             Report::Dust { strategy, instrument } => self.on_dust(state, *strategy, *instrument),
             _ => {}

@@ -27,6 +27,7 @@ fn view(policy: DeletionPolicy, positions: usize) -> StrategyView {
         cost: Cash(1),
         stop: None,
         unprotected_since: None,
+        unsold_since: None,
     };
     StrategyView {
         id: StrategyId(0),

@@ -66,6 +66,7 @@ fn position(symbol: &str, stop: Option<&str>) -> PositionView {
         cost: cash("245.70"),
         stop: stop.map(price),
         unprotected_since: None,
+        unsold_since: None,
         rules,
     }
 }

@@ -40,6 +40,7 @@ fn position(words: [&str; 10]) -> PositionView {
         cost: cash(cost),
         stop: (!stop.is_empty()).then(|| rules.parse_price(stop).unwrap()),
         unprotected_since: None,
+        unsold_since: None,
         rules,
     }
 }

@@ -239,9 +239,9 @@ impl State {
             for guard in held.guards.iter_mut().filter(|g| g.order == Some(id)) {
                 guard.order = None;
             }
-            let exit_refused = refused && !purpose.is_entry() && purpose != Purpose::StopLoss;
-            if let (Some(exit), true) = (&mut held.exit, exit_refused) {
-                exit.refused = true;
+            let of_the_exit = !purpose.is_entry() && purpose != Purpose::StopLoss;
+            if let (Some(exit), true) = (&mut held.exit, of_the_exit) {
+                exit.after_order(refused);
             }
         }
         self.progress_exit(strategy, slot, effects);

@@ -14,7 +14,7 @@ use crate::order::{Fill, IntentId, OrderKind, Purpose, Side};
 use crate::risk::{Draft, approve_exit};
 use crate::time::{Millis, Timestamp};
 
-use super::state::{Order, Orders, Slot, State, Strategy};
+use super::state::{Order, Orders, Pace, Slot, State, Strategy};
 
 /// A part of a position that must be sold at its stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Slot {
 
     /// Whether a stop order should rest and does not. A position that is being sold needs none.
     fn is_bare(&self) -> bool {
-        let being_sold = self.exit.is_some_and(|exit| !exit.refused);
+        let being_sold = self.exit.is_some_and(|exit| exit.pace != Pace::Refused);
         !being_sold && self.guards.iter().any(|guard| guard.shield == Shield::Missing)
     }
 }
@@ -93,7 +93,7 @@ impl State {
         let Some(distance) = owner.config.stop_loss else { return };
         let Some(held) = owner.slots.get(slot) else { return };
         let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
-        let Some(stop) = stop_price(fill.price, distance) else { return };
+        let Some(stop) = below(fill.price, distance) else { return };
         // Up to the tick: a stop that is off goes off earlier, not later.
         let stop = instrument.rules.round_tick(stop, Rounding::Up);
         let guarded: i64 = held.guards.iter().map(|g| g.quantity.0).sum();
@@ -231,8 +231,8 @@ impl State {
     }
 }
 
-/// That far below the fill, rounded up to a price unit.
-fn stop_price(price: Price, distance: Percent) -> Option<Price> {
+/// That far below a price, rounded up to a price unit.
+pub(super) fn below(price: Price, distance: Percent) -> Option<Price> {
     let kept = crate::money::PERCENT_ONE.checked_sub(distance.0)?;
     let units = crate::money::mul_div(
         i128::from(price.0),

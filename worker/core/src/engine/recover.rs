@@ -168,8 +168,11 @@ impl State {
 
     fn restore_strategy(&mut self, index: usize, watermark: &Watermark) {
         let places: Vec<_> = watermark.guards.iter().map(|g| self.instrument_of(&g.symbol)).collect();
-        let exits: Vec<_> =
-            watermark.exits.iter().map(|(s, purpose)| (self.instrument_of(s), *purpose)).collect();
+        let exits: Vec<_> = watermark
+            .exits
+            .iter()
+            .map(|exit| (self.instrument_of(&exit.0), exit.1, self.begun(watermark, &exit.0)))
+            .collect();
         let Some(strategy) = self.strategies.get_mut(index) else { return };
         strategy.mark = mark_of(watermark);
         strategy.unprotected = watermark.unprotected;
@@ -183,11 +186,17 @@ impl State {
                 });
             }
         }
-        for (id, purpose) in exits {
+        for (id, purpose, begun) in exits {
             if let Some(slot) = strategy.slots.iter_mut().find(|s| Some(s.instrument) == id) {
-                slot.exit = Some(Exit { purpose, refused: false });
+                slot.exit = Some(Exit::begin(purpose, begun));
             }
         }
+    }
+
+    /// When an exit began; one of a ledger from before that was kept begins now.
+    fn begun(&self, watermark: &Watermark, symbol: &Symbol) -> Timestamp {
+        let own = watermark.exits_begun.iter().find(|(of, _)| of == symbol);
+        own.map_or(self.now, |(_, begun)| *begun)
     }
 
     fn restore_protection(&mut self, strategy: usize, watermark: &Watermark) {
@@ -210,7 +219,8 @@ impl State {
         let strategies = self.strategies.iter().map(|s| Watermark {
             strategy: Some(s.config.uid),
             guards: self.guards_of(s),
-            exits: self.exits_of(s),
+            exits: self.exits_of(s, |exit| exit.purpose),
+            exits_begun: self.exits_of(s, |exit| exit.begun),
             unprotected: s.unprotected,
             bare: self.bare_of(s),
             ..watermark_of(&s.mark)
@@ -253,10 +263,10 @@ impl State {
         bare.collect()
     }
 
-    fn exits_of(&self, strategy: &Strategy) -> Vec<(Symbol, crate::order::Purpose)> {
+    fn exits_of<T>(&self, strategy: &Strategy, what: fn(Exit) -> T) -> Vec<(Symbol, T)> {
         let exits = strategy.slots.iter().filter_map(|slot| {
             let symbol = &self.instruments.get(slot.instrument.index())?.rules.symbol;
-            slot.exit.map(|exit| (symbol.clone(), exit.purpose))
+            slot.exit.map(|exit| (symbol.clone(), what(exit)))
         });
         exits.collect()
     }
@@ -289,6 +299,7 @@ fn watermark_of(mark: &Mark) -> Watermark {
         tripped: mark.tripped.clone(),
         guards: Vec::new(),
         exits: Vec::new(),
+        exits_begun: Vec::new(),
         unprotected: Millis(0),
         bare: Vec::new(),
     }

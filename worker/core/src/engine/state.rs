@@ -116,8 +116,36 @@ pub(super) struct Slot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Exit {
     pub(super) purpose: Purpose,
-    /// Set when the venue refused the order: it is tried again on the next bar, not in a loop.
-    pub(super) refused: bool,
+    pub(super) begun: Timestamp,
+    pub(super) pace: Pace,
+    /// Whether people were told that it takes longer than it should.
+    pub(super) overdue: bool,
+}
+
+/// Whether an exit may make its next order now. The next bar or `Timer` lets it go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// It may.
+    Going,
+    /// A slice has ended: the book gets time to fill again.
+    Paused,
+    /// The venue refused the order: it is not tried in a loop.
+    Refused,
+}
+
+impl Exit {
+    pub(super) fn begin(purpose: Purpose, begun: Timestamp) -> Self {
+        Self { purpose, begun, pace: Pace::Going, overdue: false }
+    }
+
+    /// One of its orders has ended.
+    pub(super) fn after_order(&mut self, refused: bool) {
+        if refused {
+            self.pace = Pace::Refused;
+        } else if self.purpose == Purpose::Liquidation {
+            self.pace = Pace::Paused;
+        }
+    }
 }
 
 /// An order whose story may still go on.

@@ -90,6 +90,8 @@ pub struct PositionView {
     pub stop: Option<Price>,
     /// Since when some part of it has not the stop order it should have at the venue; none while all have.
     pub unprotected_since: Option<Timestamp>,
+    /// Since when it is being liquidated, if that takes longer than it should.
+    pub unsold_since: Option<Timestamp>,
 }
 
 /// What is held of an instrument and no order can sell: less than a lot, or worth less than the venue's smallest order.
@@ -202,6 +204,7 @@ impl State {
                 cost: slot.position.cost,
                 stop: slot.guards.iter().map(|g| g.stop).min(),
                 unprotected_since: slot.bare.map(|bare| bare.since),
+                unsold_since: slot.exit.filter(|exit| exit.overdue).map(|exit| exit.begun),
             })
         });
         positions.collect()

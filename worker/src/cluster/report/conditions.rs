@@ -173,6 +173,12 @@ fn protected(views: &[&StrategyView]) -> Wanted {
     if !missing.is_empty() {
         return say(false, Reason::StopMissing, &format!("no stop guards {}", missing.join(", ")));
     }
+    let unsold: Vec<String> =
+        views.iter().flat_map(|view| view.positions.iter().filter_map(|p| overdue(view, p))).collect();
+    if !unsold.is_empty() {
+        let message = format!("not sold within 5 minutes, and no stop guards it: {}", unsold.join(", "));
+        return say(false, Reason::LiquidationOverdue, &message);
+    }
     let at_worker = |view: &&&StrategyView| view.config.protection == Protection::AtWorker;
     let names: Vec<&str> = guarded().filter(at_worker).map(|view| view.config.name.as_str()).collect();
     if !names.is_empty() {
@@ -187,6 +193,14 @@ fn protected(views: &[&StrategyView]) -> Wanted {
     } else {
         say(true, Reason::NothingToProtect, "nothing is held that should have a stop")
     }
+}
+
+/// What a liquidation has not sold in time, in words.
+fn overdue(view: &StrategyView, held: &PositionView) -> Option<String> {
+    let since =
+        Timestamp::from_millisecond(held.unsold_since?.0).map(|at| at.to_string()).unwrap_or_default();
+    let (quantity, base) = (held.rules.quantity_text(held.quantity), held.rules.symbol.base());
+    Some(format!("{quantity} {base} of {}, being liquidated since {since}", view.config.name))
 }
 
 /// A position without the stop it should have, in words.
