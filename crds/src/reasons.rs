@@ -170,6 +170,11 @@ pub enum Reason {
     TookOver,
     /// The ledger cannot be trusted until a person says so; no entries.
     LedgerUnknown,
+    /// The venue holds other amounts than the ledger says: somebody deposited, withdrew or traded beside the worker. No
+    /// entries; after two sweeps a halt, whose resumption books the difference as deposits and withdrawals.
+    BalancesDiffer,
+    /// An order or a trade on the account that the worker did not make: it is recorded, left alone and not counted.
+    ExternalActivity,
     /// The ledger cannot be written; no entries.
     LedgerUnavailable,
     /// What is held is guarded by its stops.

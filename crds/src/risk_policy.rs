@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::common::{Decimal, GoDuration, HaltAction, KeyText, PercentNumber};
 
 /// Breaker names that halts of other origins use.
-pub const RESERVED_BREAKER_NAMES: [&str; 2] = ["latched", "ledger-unknown"];
+pub const RESERVED_BREAKER_NAMES: [&str; 3] = ["latched", "ledger-unknown", "balances-differ"];
 
 /// Limits and breakers.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -147,9 +147,9 @@ pub struct AccountLimits {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Breaker {
-    /// Name of the breaker, a DNS label of at most 52 characters; the halt it makes is named after it. Not latched and not
-    /// ledger-unknown, which other halts are named.
-    #[x_kube(validation = Rule::new("!(self in ['latched', 'ledger-unknown'])").message("a breaker must not be named latched or ledger-unknown, which other halts are named; choose another name"))]
+    /// Name of the breaker, a DNS label of at most 52 characters; the halt it makes is named after it. Not latched,
+    /// ledger-unknown or balances-differ, which other halts are named.
+    #[x_kube(validation = Rule::new("!(self in ['latched', 'ledger-unknown', 'balances-differ'])").message("a breaker must not be named latched, ledger-unknown or balances-differ, which other halts are named; choose another name"))]
     pub name: crate::common::ObjectName,
     /// Whose equity it watches: Strategy each strategy's own, halting that strategy; Account the account's, halting
     /// all of them. An Account breaker holds only where the policy is an account's.

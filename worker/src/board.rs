@@ -124,6 +124,7 @@ impl Board {
                 .collect(),
             open_orders: state.open_orders(),
             halts: state.halts().to_vec(),
+            balance_differences: state.balance_differences().to_vec(),
             last_decisions: self
                 .last_decisions
                 .values()
@@ -266,6 +267,9 @@ impl Observer for Board {
                 let (name, symbol) = names(state, *strategy, *instrument);
                 tracing::warn!(strategy = name, symbol, ?change, "stop orders at the venue");
             }
+            Report::Balances(differences) => {
+                tracing::warn!(?differences, "what the venue holds beyond what the ledger says");
+            }
             Report::Unsold { strategy, instrument, left } => {
                 let (name, symbol) = names(state, *strategy, *instrument);
                 let left = state.rules(*instrument).map(|rules| rules.quantity_text(*left));
@@ -305,6 +309,7 @@ impl Observer for Board {
                     intent = signing.intent.0, attempt = signing.attempt.0, request = %signing.request, "signed"
                 );
             }
+            Record::External(external) => tracing::warn!(?external, "not ours: recorded, not counted"),
             Record::Fill { intent, fill } => self.on_fill(state, *intent, fill),
             Record::Transition(transition) => {
                 if transition.to == OrderState::Rejected {

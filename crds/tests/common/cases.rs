@@ -244,7 +244,7 @@ fn policy_and_halt_cases() -> Vec<Case> {
             POLICY,
             "a breaker must not be named",
             breaker("latch", "1s"),
-            [breaker("latched", "1s"), breaker("ledger-unknown", "1s")],
+            [breaker("balances-differ", "1s"), breaker("ledger-unknown", "1s")],
         ),
         create(HALT, "metadata.name must have at most 120", halt_name(120), [halt_name(121), halt_name(253)]),
         change(

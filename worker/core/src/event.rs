@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use crate::books::Difference;
 use crate::config::Config;
 use crate::decision::{Decision, StrategyId};
 use crate::halt::{EntryBlock, Halt};
@@ -10,7 +11,7 @@ use crate::instrument::{Bar, InstrumentId};
 use crate::money::{Cash, Price, Quantity};
 use crate::name::{Asset, Uid};
 use crate::order::{
-    ClientOrderId, Fill, Intent, IntentId, OrderRef, OrderRequest, OrderUpdate, Signing, Transition,
+    ClientOrderId, External, Fill, Intent, IntentId, OrderRef, OrderRequest, OrderUpdate, Signing, Transition,
 };
 use crate::protocol::{IllegalTransition, Origin};
 use crate::time::Timestamp;
@@ -74,6 +75,8 @@ pub enum EventKind {
     ConfigChange(Box<Config>),
     /// Cash came in or went out by other ways than trading.
     Transfer(Transfer),
+    /// The venue told what the account holds of each asset, with all its fills told before.
+    Balances(Vec<(Asset, Cash)>),
 }
 
 /// A halt made or resumed.
@@ -144,6 +147,8 @@ pub enum Record {
     Transfer(Transfer),
     /// A strategy took over what its predecessor left.
     Succession(Succession),
+    /// An order or a trade on the account that no worker of this ledger made.
+    External(External),
     /// The drawdown reference was set anew by a resume.
     Rebase {
         /// Of which strategy; none is the account.
@@ -195,6 +200,8 @@ pub enum Report {
         /// Whose it is.
         origin: Origin,
     },
+    /// What the venue holds and what the ledger says have come to differ, or (none) agree again.
+    Balances(Vec<Difference>),
     /// A stop order that should rest at the venue came to nothing, or what followed.
     Protection {
         /// Whose position.

@@ -16,6 +16,7 @@ use smol_str::SmolStr;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tradewind_core::books::Difference;
 use tradewind_core::decision::StrategyId;
 use tradewind_core::engine::State;
 use tradewind_core::event::{HaltChange, ProtectionChange, Record, Report, Succession};
@@ -23,11 +24,12 @@ use tradewind_core::halt::{Halt, HaltScope};
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
 use tradewind_core::money::Quantity;
 use tradewind_core::name::{Symbol, Uid};
-use tradewind_core::order::{Fill, Intent, IntentId, OrderKind, OrderState, Side, Transition};
+use tradewind_core::order::{External, Fill, Intent, IntentId, OrderKind, OrderState, Side, Transition};
 use tradewind_crds::common::{GROUP, VERSION};
 use tradewind_crds::names::WORKER_MANAGER;
 use tradewind_crds::reasons::Reason;
 
+use super::report::differences_text;
 use crate::driver::Observer;
 
 #[cfg(test)]
@@ -354,6 +356,37 @@ impl Sink {
         self.note(Note { type_, reason, action, text, regarding, related });
     }
 
+    fn on_external(&mut self, state: &State, external: &External) {
+        let text = match external {
+            External::Order { order, .. } => format!(
+                "open order {} ({} {}) is not ours: it is left alone",
+                order.venue_order_id,
+                side(order.side),
+                order.symbol
+            ),
+            External::Trade(trade) => {
+                let rules = rules(state, &trade.symbol);
+                let quantity = rules.map(|rules| rules.quantity_text(trade.quantity)).unwrap_or_default();
+                let what = format!("{} {quantity} {}", side(trade.side), trade.symbol);
+                format!("trade {} ({what}) is not ours: it is recorded, not counted", trade.trade_id.0)
+            }
+        };
+        let (regarding, related) = (self.about.account(), Some(self.about.pod()));
+        let (type_, reason, action) = (EventType::Warning, Reason::ExternalActivity, "Record");
+        self.note(Note { type_, reason, action, text, regarding, related });
+    }
+
+    fn on_balances(&mut self, differences: &[Difference]) {
+        let (type_, reason, text) = if differences.is_empty() {
+            (EventType::Normal, Reason::InSync, "the venue holds what the ledger says".to_owned())
+        } else {
+            let text = format!("{}; no entries", differences_text(differences));
+            (EventType::Warning, Reason::BalancesDiffer, text)
+        };
+        let (regarding, related) = (self.about.account(), Some(self.about.pod()));
+        self.note(Note { type_, reason, action: "Compare", text, regarding, related });
+    }
+
     fn on_unsold(&mut self, state: &State, strategy: StrategyId, instrument: InstrumentId, left: Quantity) {
         let Some((uid, name)) = state.strategy_name(strategy) else { return };
         let Some(rules) = state.rules(instrument) else { return };
@@ -398,6 +431,7 @@ impl Observer for Sink {
             Report::Protection { strategy, instrument, change } => {
                 self.on_protection(state, *strategy, *instrument, *change);
             }
+            Report::Balances(differences) => self.on_balances(differences),
             Report::Unsold { strategy, instrument, left } => {
                 self.on_unsold(state, *strategy, *instrument, *left);
             }
@@ -418,6 +452,7 @@ impl Observer for Sink {
             Record::Fill { intent, fill } => self.on_fill(state, *intent, fill),
             Record::Halt(change) => self.on_halt(state, change),
             Record::Succession(done) => self.on_succession(state, done),
+            Record::External(external) => self.on_external(state, external),
             Record::Signing(_) | Record::Transfer(_) | Record::Rebase { .. } => {}
         }
     }

@@ -7,14 +7,19 @@
 mod journal;
 mod market;
 mod news;
+mod reconcile;
 mod start;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
+use smol_str::SmolStr;
 use tradewind_core::engine::{OrderView, State};
 use tradewind_core::event::{Effect, Effects, Event, EventKind, Record, Report};
 use tradewind_core::instrument::{Bar, InstrumentId};
-use tradewind_core::order::{ClientOrderId, Fill, IntentId, OrderRef, OrderRequest, OrderState, OrderUpdate};
+use tradewind_core::name::Symbol;
+use tradewind_core::order::{
+    ClientOrderId, External, Fill, IntentId, OrderRef, OrderRequest, OrderState, OrderUpdate,
+};
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{Ledger, LedgerError};
 use tradewind_venues::paper::{PaperError, PaperVenue};
@@ -76,6 +81,8 @@ pub struct Driver<L, O> {
     pub(super) unsure: bool,
     /// Bars of the present group that the engine has been told.
     pub(super) told: usize,
+    /// Open orders on the account that are not ours and were recorded.
+    pub(super) external: BTreeSet<(Symbol, SmolStr)>,
     /// Who is asked what came in, right before anything is sent.
     pub(super) last_look: Option<Box<dyn LastLook>>,
 }
@@ -102,6 +109,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
             fresh: true,
             unsure: false,
             told: 0,
+            external: BTreeSet::new(),
             last_look: None,
         }
     }
@@ -323,7 +331,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
                 self.step_fill(&fill);
             }
             for trade in page.external {
-                tracing::warn!(trade = %trade.trade_id.0, symbol = %trade.symbol, "a trade that is not ours");
+                self.record(Record::External(External::Trade(trade)));
             }
             if page.next == self.journal.fill_cursor {
                 return Ok(());

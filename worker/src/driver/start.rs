@@ -88,6 +88,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
         self.handle(now, EventKind::ConfigChange(Box::new(config))).await?;
         // An exit that a restart interrupted goes on now, not at the next bar.
         self.handle(now, EventKind::Timer).await?;
+        self.reconcile().await?;
         self.flush().await
     }
 

@@ -168,6 +168,7 @@ pub(crate) fn snapshot() -> Snapshot {
         instruments: vec![],
         open_orders: vec![],
         halts: vec![halt],
+        balance_differences: Vec::new(),
         last_decisions: vec![
             decision(
                 "btc-trend",

@@ -250,13 +250,22 @@ impl State {
             return Err(Denial::InstrumentExitOnly);
         }
         if self.halts.is_empty() {
-            return self.block.map_or(Ok(()), |block| Err(block.into()));
+            return self.blocked();
         }
         let symbol =
             self.instruments.get(held.instrument.index()).map(|i| &i.rules.symbol).ok_or(Denial::Removed)?;
         match effective_halt(&self.halts, owner.config.uid, symbol) {
             Some(halt) => Err(Denial::Halted { action: halt.action }),
-            None => self.block.map_or(Ok(()), |block| Err(block.into())),
+            None => self.blocked(),
+        }
+    }
+
+    /// What forbids entries and is no halt: it ends with its cause.
+    fn blocked(&self) -> Result<(), Denial> {
+        match self.block {
+            Some(block) => Err(block.into()),
+            None if self.balances_differ() => Err(Denial::BalancesDiffer),
+            None => Ok(()),
         }
     }
 

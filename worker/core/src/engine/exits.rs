@@ -27,12 +27,13 @@ const SLICE: Cash = Cash(10_000 * 10_i128.pow(18));
 const DEADLINE: Millis = Millis(5 * 60_000);
 
 impl State {
-    /// What orders can sell of a position: all of it down to the lot, or nothing if that is worth less at the mark than the
-    /// venue's smallest order.
+    /// What orders can sell of a position: what is really there of it, down to the lot, or nothing if that is worth less at
+    /// the mark than the venue's smallest order.
     pub(super) fn sellable(&self, strategy: usize, slot: usize) -> Quantity {
         let Some(held) = self.slot(strategy, slot) else { return Quantity::ZERO };
         let Some(instrument) = self.instruments.get(held.instrument.index()) else { return Quantity::ZERO };
-        let whole = held.position.sellable();
+        let missing = self.missing(instrument.rules.symbol.base());
+        let whole = there_of(held.position.sellable(), held.position.base, missing, &instrument.rules);
         let worth = instrument.rules.notional(instrument.mark, whole);
         let too_small = worth.is_ok_and(|worth| worth < instrument.rules.min_notional);
         if instrument.mark.0 > 0 && too_small { Quantity::ZERO } else { whole }
@@ -141,6 +142,15 @@ impl State {
         }
         self.note_dust(strategy, slot, effects);
     }
+}
+
+/// What of a position is there when so much of its asset is not: down to the lot.
+fn there_of(sellable: Quantity, base: Cash, missing: Cash, rules: &InstrumentRules) -> Quantity {
+    if missing == Cash::ZERO {
+        return sellable;
+    }
+    let there = rules.quantity_of_base(Cash(base.0.saturating_sub(missing.0).max(0)));
+    there.map_or(Quantity::ZERO, |there| rules.floor_lot(there).min(sellable))
 }
 
 /// The next order of a liquidation: at most a slice, at once or not at all, no worse than the collar below the mark. A rest

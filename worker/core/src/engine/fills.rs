@@ -23,7 +23,7 @@ struct FeeParts {
 impl State {
     pub(super) fn on_fill(&mut self, fill: &Fill, effects: &mut Effects) {
         let Some(order) = self.orders.by_client(fill.client_order_id) else {
-            return self.on_foreign(fill.client_order_id, effects);
+            return self.on_foreign_fill(fill, effects);
         };
         if order.trades.contains(&fill.trade_id) {
             return;

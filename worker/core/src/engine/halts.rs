@@ -62,6 +62,9 @@ impl State {
         if let HaltOrigin::Breaker { breaker } = &halt.origin {
             self.rebase(&halt.scope, breaker, effects);
         }
+        if halt.origin == HaltOrigin::BalancesDiffer {
+            self.accept_balances(effects);
+        }
     }
 
     /// After a breaker's resume drawdown is measured from the equity of now; otherwise it would trip again at once.

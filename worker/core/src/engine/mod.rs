@@ -3,6 +3,7 @@
 //! Each module below handles one kind of event; all of them are methods of [`State`]. What none of them may do: read a
 //! clock, draw a number, wait, or send an order that is not durable.
 
+mod balances;
 mod bar;
 mod config;
 mod decide;
@@ -56,6 +57,7 @@ impl State {
             EventKind::EntryGate(block) => self.block = *block,
             EventKind::ConfigChange(config) => self.on_config_change(config, effects),
             EventKind::Transfer(transfer) => self.on_transfer(transfer, effects),
+            EventKind::Balances(held) => self.on_balances(held, effects),
         }
         self.hand_over_to_heirs(effects);
     }

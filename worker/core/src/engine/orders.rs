@@ -155,7 +155,8 @@ impl State {
     pub(super) fn on_order_update(&mut self, id: ClientOrderId, update: &OrderUpdate, effects: &mut Effects) {
         let terms = self.terms;
         let Some(order) = self.orders.by_client(id) else {
-            return self.on_foreign(id, effects);
+            self.on_foreign(id, effects);
+            return;
         };
         let (intent, strategy, slot) = (order.intent.id, order.strategy, order.slot);
         let booked = order.filled;

@@ -17,6 +17,7 @@ use crate::recovery::LedgerIdentity;
 use crate::signal::SignalState;
 use crate::time::{Millis, Timestamp};
 
+use super::balances::Mismatch;
 use super::config::InstrumentSpec;
 use super::probe::Probe;
 use super::protection::{Bare, GuardPart};
@@ -45,6 +46,10 @@ pub struct State {
     pub(super) halts: Vec<Halt>,
     /// Why the worker lets no entry through; none while it does.
     pub(super) block: Option<EntryBlock>,
+    /// Where the venue holds something else than the ledger says.
+    pub(super) mismatch: Mismatch,
+    /// What was withdrawn of each asset beyond what no strategy holds: it is missing from what they could sell.
+    pub(super) withdrawn: Vec<(Asset, Cash)>,
     pub(super) probe: Probe,
     pub(super) account_mark: Mark,
     /// Worth of all positions at their marks.
@@ -259,6 +264,8 @@ impl State {
             quote,
             halts: Vec::new(),
             block: None,
+            mismatch: Mismatch::default(),
+            withdrawn: Vec::new(),
             probe: Probe::default(),
             account_mark: Mark::default(),
             account_value: Cash::ZERO,

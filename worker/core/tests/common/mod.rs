@@ -334,7 +334,7 @@ pub fn history(desk: &Desk) -> History {
                 Record::Succession(done) => history.successions.push(*done),
                 Record::Halt(HaltChange::Set(halt)) => history.halts.push(halt.clone()),
                 Record::Halt(HaltChange::Cleared { name, .. }) => history.halts.retain(|h| h.name != *name),
-                Record::Rebase { .. } => {}
+                Record::Rebase { .. } | Record::External(_) => {}
             }
         }
     }

@@ -13,8 +13,8 @@ use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::money::{Cash, Percent, Price, Quantity};
 use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::order::{
-    Attempt, ClientOrderId, Epoch, Fee, Fill, Incarnation, Intent, IntentId, Liquidity, OrderKind,
-    OrderState, Purpose, RequestHash, Side, Signing, TradeId, Transition,
+    Attempt, ClientOrderId, Epoch, External, ExternalTrade, Fee, Fill, Incarnation, Intent, IntentId,
+    Liquidity, OrderKind, OrderState, Purpose, RequestHash, Side, Signing, TradeId, Transition,
 };
 use tradewind_core::protocol::Signature;
 use tradewind_core::recovery::{Checkpoint, InstrumentMark, LedgerIdentity, Watermark};
@@ -205,6 +205,19 @@ pub(crate) fn equity(at: i64, strategy: Option<Uid>) -> EquityRow {
     }
 }
 
+/// A trade of the account that no worker made.
+pub(crate) fn external(trade: &str) -> Record {
+    Record::External(External::Trade(ExternalTrade {
+        trade_id: TradeId(trade.into()),
+        venue_order_id: "O-7".into(),
+        symbol: btc(),
+        side: Side::Sell,
+        price: Price(10_010),
+        quantity: Quantity(20_000_000),
+        at: Timestamp(12),
+    }))
+}
+
 /// Commits records alone.
 pub(crate) async fn commit<L: Ledger>(
     ledger: &mut L,
@@ -216,7 +229,7 @@ pub(crate) async fn commit<L: Ledger>(
     ledger.commit(&batch).await.map(|done| done.new_fills)
 }
 
-/// Commits a little of everything: ten rows of the chain, a decision, equity and a checkpoint.
+/// Commits a little of everything: thirteen rows of the chain, a decision, equity and a checkpoint.
 pub(crate) async fn fill_up<L: Ledger>(ledger: &mut L) {
     let epoch = ledger.identity().epoch.0;
     let records = [
@@ -231,6 +244,7 @@ pub(crate) async fn fill_up<L: Ledger>(ledger: &mut L) {
         set("b"),
         cleared("a"),
         Record::Succession(succession()),
+        external("x-1"),
         Record::Rebase {
             strategy: Some(strategy()),
             reference: transfer("1", None).amount,

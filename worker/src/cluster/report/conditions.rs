@@ -2,9 +2,11 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use tradewind_core::books::Difference;
 use tradewind_core::config::Protection;
 use tradewind_core::engine::{OrderView, PositionView, StrategyView};
 use tradewind_core::halt::{EntryBlock, HaltOrigin};
+use tradewind_core::money::Cash;
 use tradewind_core::order::OrderState;
 use tradewind_crds::common::GoDuration;
 use tradewind_crds::reasons::{Reason, condition};
@@ -152,6 +154,17 @@ fn reconciled<'o>(report: &Report, orders: impl Iterator<Item = &'o OrderView>) 
     if report.snapshot.phase == Phase::Recovering {
         return say(None, Reason::Recovering, RECOVERING);
     }
+    let differences = &report.snapshot.balance_differences;
+    if !differences.is_empty() {
+        return say(
+            Some(false),
+            Reason::BalancesDiffer,
+            &format!("{}; no entries", differences_text(differences)),
+        );
+    }
+    if let Some(halt) = report.snapshot.halts.iter().find(|h| h.origin == HaltOrigin::BalancesDiffer) {
+        return say(Some(false), Reason::BalancesDiffer, &halt.reason);
+    }
     let unknown: Vec<String> = orders
         .filter(|order| order.state == OrderState::Unknown)
         .map(|order| format!("{} ({})", order.intent.client_order_id, order.intent.symbol))
@@ -162,6 +175,15 @@ fn reconciled<'o>(report: &Report, orders: impl Iterator<Item = &'o OrderView>) 
         let message = format!("the venue has not yet said what became of order {}", unknown.join(", "));
         say(None, Reason::Recovering, &message)
     }
+}
+
+/// Where the venue holds something else than the ledger says, in words.
+pub fn differences_text(differences: &[Difference]) -> String {
+    let told = differences.iter().map(|found| {
+        let (sign, more) = if found.amount.0 < 0 { (-1, "less") } else { (1, "more") };
+        format!("{} {} {more}", Cash(found.amount.0.saturating_mul(sign)), found.asset)
+    });
+    format!("the venue holds, against the ledger, {}", told.collect::<Vec<_>>().join(", "))
 }
 
 fn protected(views: &[&StrategyView]) -> Wanted {

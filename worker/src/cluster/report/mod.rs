@@ -25,7 +25,7 @@ use tradewind_core::name::Uid;
 
 use crate::snapshot::Snapshot;
 
-pub use conditions::{Wanted, settled_conditions};
+pub use conditions::{Wanted, differences_text, settled_conditions};
 pub use figures::{Figure, Figures, FiguresNow};
 pub use status::{Seen, Status, account_status, strategy_status};
 pub use store::{ApiStore, Kind, Outcome, StatusError, Store};
