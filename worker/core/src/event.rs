@@ -6,12 +6,13 @@ use smol_str::SmolStr;
 use crate::books::Difference;
 use crate::config::Config;
 use crate::decision::{Decision, StrategyId};
+use crate::external::External;
 use crate::halt::{EntryBlock, Halt};
 use crate::instrument::{Bar, InstrumentId};
 use crate::money::{Cash, Price, Quantity};
 use crate::name::{Asset, Uid};
 use crate::order::{
-    ClientOrderId, External, Fill, Intent, IntentId, OrderRef, OrderRequest, OrderUpdate, Signing, Transition,
+    ClientOrderId, Fill, Intent, IntentId, OrderRef, OrderRequest, OrderUpdate, Signing, Transition,
 };
 use crate::protocol::{IllegalTransition, Origin};
 use crate::time::Timestamp;

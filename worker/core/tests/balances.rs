@@ -9,12 +9,11 @@ use tradewind_core::books::Difference;
 use tradewind_core::denial::Denial;
 use tradewind_core::engine::State;
 use tradewind_core::event::{Effect, Effects, EventKind, HaltChange, Record, Report, Transfer};
+use tradewind_core::external::External;
 use tradewind_core::halt::{HaltAction, HaltOrigin};
 use tradewind_core::money::{Cash, Quantity};
 use tradewind_core::name::Asset;
-use tradewind_core::order::{
-    ClientOrderId, External, Fill, Incarnation, IntentId, OrderUpdate, Purpose, TradeId,
-};
+use tradewind_core::order::{ClientOrderId, Fill, Incarnation, IntentId, OrderUpdate, Purpose, TradeId};
 
 fn asset(text: &str) -> Asset {
     text.parse().unwrap()

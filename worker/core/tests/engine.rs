@@ -100,26 +100,6 @@ fn a_fill_before_its_acceptance_and_after_its_cancel_is_booked() {
 }
 
 #[test]
-fn a_cancel_heard_before_the_fills_it_crossed_frees_nothing() {
-    let mut desk = one();
-    desk.warm(0);
-    let effects = desk.bar(0, "110");
-    let sent = desk.durable(&effects).remove(0);
-    desk.accept(&sent);
-    desk.update(sent.client_order_id, OrderUpdate::Cancelled { executed: Quantity(1545) });
-    desk.bar(0, "90");
-    assert_eq!(denial(&desk.bar(0, "120")), Denial::OrderInFlight, "1.545 are held and not heard of");
-    assert!(desk.state.awaits_fills());
-    for quantity in [1000, 545] {
-        assert_eq!(desk.state.open_orders().len(), 1);
-        let fill = desk.a_fill(&sent, "110", Quantity(quantity));
-        desk.tell(EventKind::Fill(fill));
-    }
-    assert!(desk.state.open_orders().is_empty());
-    assert_eq!(desk.state.strategy_views()[0].positions[0].quantity, Quantity(1545));
-}
-
-#[test]
 fn a_halt_stops_entries_and_lets_exits_go_on() {
     let mut desk = one();
     desk.enter(0);

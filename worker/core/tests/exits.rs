@@ -190,3 +190,26 @@ fn a_liquidation_goes_on_after_a_restart_and_keeps_its_deadline() {
     );
     assert!(intents(&effects).is_empty());
 }
+
+#[test]
+fn a_resumed_halt_ends_its_liquidation_and_what_is_left_gets_its_stop_again() {
+    let mut desk = Desk::new(vec![with_stop()], &["BTC-USD"]);
+    let effects = desk.enter(0);
+    let stop = desk.durable(&effects).remove(0);
+    desk.accept(&stop);
+    let halt = halt("h", HaltScope::Account, HaltAction::Liquidate);
+    desk.tell(EventKind::HaltChange(HaltChange::Set(halt)));
+    let none = Quantity(0);
+    let effects = desk.update(stop.client_order_id, OrderUpdate::Cancelled { executed: none });
+    let slice = sale(&mut desk, &effects);
+    let part = desk.a_fill(&slice, "110", Quantity(1_000));
+    desk.tell(EventKind::Fill(part));
+    let at = desk.now();
+    let cleared = HaltChange::Cleared { name: "h".into(), by: "a person".into(), at };
+    assert!(intents(&desk.tell(EventKind::HaltChange(cleared))).is_empty(), "the slice is still out");
+    assert!(intents(&desk.tell(EventKind::Timer)).is_empty(), "it and a stop would sell the same coins");
+    desk.update(slice.client_order_id, OrderUpdate::Expired { executed: Quantity(1_000) });
+    let effects = desk.tell(EventKind::Timer);
+    let again = intents(&effects)[0];
+    assert_eq!((again.purpose, again.quantity), (Purpose::StopLoss, Quantity(3_545)));
+}

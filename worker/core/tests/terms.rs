@@ -4,8 +4,10 @@
 mod common;
 
 use common::*;
+use tradewind_core::denial::Denial;
 use tradewind_core::event::{Effect, Effects, EventKind, Report};
 use tradewind_core::halt::HaltOrigin;
+use tradewind_core::money::Quantity;
 use tradewind_core::order::{Attempt, ClientOrderId, IntentId, OrderRequest, OrderState, OrderUpdate};
 use tradewind_core::protocol::{Origin, VenueTerms};
 use tradewind_core::time::{Millis, Timestamp};
@@ -130,4 +132,24 @@ fn an_order_of_ours_that_the_ledger_never_made_stops_entries_and_keeps_its_numbe
     }));
     desk.bar(0, "90");
     assert_eq!(intents(&desk.bar(0, "130"))[0].id, IntentId(4));
+}
+
+#[test]
+fn a_cancel_heard_before_the_fills_it_crossed_frees_nothing() {
+    let mut desk = Desk::new(vec![strategy(1, &["BTC-USD"])], &["BTC-USD"]);
+    desk.warm(0);
+    let effects = desk.bar(0, "110");
+    let sent = desk.durable(&effects).remove(0);
+    desk.accept(&sent);
+    desk.update(sent.client_order_id, OrderUpdate::Cancelled { executed: Quantity(1545) });
+    desk.bar(0, "90");
+    assert_eq!(denial(&desk.bar(0, "120")), Denial::OrderInFlight, "1.545 are held and not heard of");
+    assert!(desk.state.awaits_fills());
+    for quantity in [1000, 545] {
+        assert_eq!(desk.state.open_orders().len(), 1);
+        let fill = desk.a_fill(&sent, "110", Quantity(quantity));
+        desk.tell(EventKind::Fill(fill));
+    }
+    assert!(desk.state.open_orders().is_empty());
+    assert_eq!(desk.state.strategy_views()[0].positions[0].quantity, Quantity(1545));
 }

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use smol_str::SmolStr;
 use tradewind_core::event::{HaltChange, Record, Succession, Transfer};
+use tradewind_core::external::External;
 use tradewind_core::halt::Halt;
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::order::{
-    Attempt, ClientOrderId, External, Fill, Intent, IntentId, OrderState, Signing, TradeId, Transition,
+    Attempt, ClientOrderId, Fill, Intent, IntentId, OrderState, Signing, TradeId, Transition,
 };
 use tradewind_core::protocol::{Signature, Stand};
 use tradewind_core::recovery::{BookedFill, Checkpoint, History, LedgerIdentity, OpenOrder};

@@ -9,12 +9,11 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 use tradewind_core::event::{HaltChange, Succession, Transfer};
+use tradewind_core::external::External;
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::money::{Cash, PERCENT_ONE, Percent, format_trimmed};
 use tradewind_core::name::{Symbol, Uid};
-use tradewind_core::order::{
-    External, Fill, Intent, IntentId, Liquidity, OrderKind, Side, Signing, Transition,
-};
+use tradewind_core::order::{Fill, Intent, IntentId, Liquidity, OrderKind, Side, Signing, Transition};
 use tradewind_core::time::Timestamp;
 
 use crate::chain::Value;

@@ -15,11 +15,10 @@ use std::collections::{BTreeSet, VecDeque};
 use smol_str::SmolStr;
 use tradewind_core::engine::{OrderView, State};
 use tradewind_core::event::{Effect, Effects, Event, EventKind, Record, Report};
+use tradewind_core::external::External;
 use tradewind_core::instrument::{Bar, InstrumentId};
 use tradewind_core::name::Symbol;
-use tradewind_core::order::{
-    ClientOrderId, External, Fill, IntentId, OrderRef, OrderRequest, OrderState, OrderUpdate,
-};
+use tradewind_core::order::{ClientOrderId, Fill, IntentId, OrderRef, OrderRequest, OrderState, OrderUpdate};
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{Ledger, LedgerError};
 use tradewind_venues::paper::{PaperError, PaperVenue};

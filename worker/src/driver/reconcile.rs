@@ -3,7 +3,7 @@
 //! Both are told and recorded. Nothing is put right by trading, here or anywhere.
 
 use tradewind_core::event::{EventKind, Record};
-use tradewind_core::order::External;
+use tradewind_core::external::External;
 use tradewind_ledger::Ledger;
 use tradewind_venues::port::{OpenOrders, Venue};
 

@@ -4,10 +4,11 @@
 //! sends each request once; it never retries an order and never turns a failed call into "not found".
 
 use smol_str::SmolStr;
+pub use tradewind_core::external::{ExternalOrder, ExternalTrade};
 use tradewind_core::money::{Cash, Quantity};
 use tradewind_core::name::{Asset, Symbol};
+pub use tradewind_core::order::OrderRef;
 use tradewind_core::order::{ClientOrderId, Fill, OrderKind, OrderRequest, OrderState, OrderUpdate, Side};
-pub use tradewind_core::order::{ExternalOrder, ExternalTrade, OrderRef};
 pub use tradewind_core::protocol::VenueTerms;
 pub use tradewind_core::recovery::FillCursor;
 use tradewind_core::time::Timestamp;

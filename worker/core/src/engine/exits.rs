@@ -8,6 +8,7 @@
 
 use crate::decision::StrategyId;
 use crate::event::{Effect, Effects, Report};
+use crate::halt::{HaltAction, effective_halt};
 use crate::instrument::InstrumentRules;
 use crate::money::{Cash, Percent, Price, Quantity, Rounding};
 use crate::order::{OrderKind, Purpose, Side};
@@ -117,7 +118,25 @@ impl State {
         self.name_unsold(strategy, slot, effects);
     }
 
-    /// Tells once what a liquidation could not sell within its deadline. It goes on: who has it stopped is a person.
+    /// A halt was resumed: a liquidation that nothing demands any more ends where it is, and stops are placed again.
+    pub(super) fn end_liquidations(&mut self, effects: &mut Effects) {
+        for (strategy, slot) in self.all_slots() {
+            let Some(owner) = self.strategies.get(strategy).filter(|owner| owner.present) else { continue };
+            let Some(held) = owner.slots.get(slot) else { continue };
+            let Some(instrument) = self.instruments.get(held.instrument.index()) else { continue };
+            let halt = effective_halt(&self.halts, owner.config.uid, &instrument.rules.symbol);
+            let demanded = halt.is_some_and(|halt| halt.action == HaltAction::Liquidate);
+            let liquidating = held.exit.is_some_and(|exit| exit.purpose == Purpose::Liquidation);
+            if liquidating && !demanded {
+                if let Some(held) = self.slot_mut(strategy, slot) {
+                    held.exit = None;
+                }
+                self.watch_protection(strategy, slot, effects);
+            }
+        }
+    }
+
+    /// Tells once what a liquidation could not sell within its deadline. It goes on.
     fn name_unsold(&mut self, strategy: usize, slot: usize, effects: &mut Effects) {
         let now = self.now;
         let Some(held) = self.slot_mut(strategy, slot) else { return };

@@ -1,8 +1,9 @@
 //! Orders and fills at the venue that no open order of ours has: whose they are, and what follows.
 
 use crate::event::{Effect, Effects, Record, Report};
+use crate::external::{External, ExternalTrade};
 use crate::halt::{Halt, HaltAction, HaltOrigin, HaltScope};
-use crate::order::{ClientOrderId, External, ExternalTrade, Fill};
+use crate::order::{ClientOrderId, Fill};
 use crate::protocol::{Origin, VenueTerms};
 use crate::time::{Millis, Timestamp};
 

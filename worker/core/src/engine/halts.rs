@@ -62,6 +62,9 @@ impl State {
         if let HaltOrigin::Breaker { breaker } = &halt.origin {
             self.rebase(&halt.scope, breaker, effects);
         }
+        if halt.action == HaltAction::Liquidate {
+            self.end_liquidations(effects);
+        }
         if halt.origin == HaltOrigin::BalancesDiffer {
             self.accept_balances(effects);
         }

@@ -115,8 +115,13 @@ impl State {
     }
 
     /// Makes one stop order for all parts that have none, at the highest of their stops, unless they are too small for it
-    /// even together.
+    /// even together, or a sale is under way that may take them.
     fn place_stop(&mut self, strategy: usize, slot: usize, effects: &mut Effects) {
+        let sells =
+            |order: &Order| order.intent.side == Side::Sell && order.intent.purpose != Purpose::StopLoss;
+        if self.orders.of_slot(strategy, slot).any(sells) {
+            return;
+        }
         let Some(held) = self.slot(strategy, slot) else { return };
         let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
         let alone = || held.guards.iter().filter(|guard| guard.order.is_none());

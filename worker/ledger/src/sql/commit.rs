@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use tradewind_core::event::Record;
-use tradewind_core::order::{External, Fill, IntentId, Signing, Transition};
+use tradewind_core::external::External;
+use tradewind_core::order::{Fill, IntentId, Signing, Transition};
 use tradewind_core::recovery::{Checkpoint, LedgerIdentity};
 
 use super::ledger::{Cache, SqlLedger};

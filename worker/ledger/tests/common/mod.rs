@@ -8,13 +8,14 @@ pub(crate) mod suite;
 use std::path::Path;
 
 use tradewind_core::event::{HaltChange, Record, Succession, Transfer};
+use tradewind_core::external::{External, ExternalTrade};
 use tradewind_core::halt::{Halt, HaltAction, HaltOrigin, HaltScope};
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::money::{Cash, Percent, Price, Quantity};
 use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::order::{
-    Attempt, ClientOrderId, Epoch, External, ExternalTrade, Fee, Fill, Incarnation, Intent, IntentId,
-    Liquidity, OrderKind, OrderState, Purpose, RequestHash, Side, Signing, TradeId, Transition,
+    Attempt, ClientOrderId, Epoch, Fee, Fill, Incarnation, Intent, IntentId, Liquidity, OrderKind,
+    OrderState, Purpose, RequestHash, Side, Signing, TradeId, Transition,
 };
 use tradewind_core::protocol::Signature;
 use tradewind_core::recovery::{Checkpoint, InstrumentMark, LedgerIdentity, Watermark};

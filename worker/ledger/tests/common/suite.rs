@@ -1,11 +1,10 @@
 //! What every ledger promises. Each function gets an empty ledger opened as epoch 1.
 
 use tradewind_core::event::Record;
+use tradewind_core::external::{External, ExternalOrder};
 use tradewind_core::money::Cash;
 use tradewind_core::money::Quantity;
-use tradewind_core::order::{
-    Attempt, External, ExternalOrder, IntentId, Liquidity, OrderState, Purpose, Side,
-};
+use tradewind_core::order::{Attempt, IntentId, Liquidity, OrderState, Purpose, Side};
 use tradewind_core::recovery::{BookedFill, History, OpenOrder};
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{BalanceRow, Batch, ChainHead, DecisionFilter, Ledger, LedgerError, Pruned, TradeRow};
