@@ -147,6 +147,7 @@ pub enum Reason {
     /// that no order can sell it. It counts as nothing for all that waits until nothing is held.
     DustLeft,
     /// An order was sent.
+    OrderSent,
     /// An order was filled.
     OrderFilled,
     /// The venue refused an order.

@@ -257,6 +257,7 @@ impl Denial {
             | Self::Blind
             | Self::LeaseLost
             | Self::UnknownFormat
+            | Self::BalancesDiffer
             | Self::ReferenceMissing
             | Self::OrderInFlight
             | Self::BelowLot

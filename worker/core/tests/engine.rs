@@ -480,7 +480,8 @@ fn fills_and_updates_of_orders_that_are_not_ours_are_reported_and_change_nothing
     let mut fill = foreign.take().unwrap();
     fill.client_order_id = tradewind_core::order::ClientOrderId(uuid::Uuid::from_u128(99));
     let effects = desk.tell(EventKind::Fill(fill));
-    assert!(matches!(effects[..], [Effect::Report(Report::Foreign { .. })]));
+    assert!(matches!(effects[..], [Effect::Report(Report::Foreign { .. }), Effect::Persist(_)]));
+    assert!(matches!(records(&effects)[..], [Record::External(_)]), "kept as what it is");
     assert_eq!(desk.state.account_view(), before);
 }
 

@@ -13,7 +13,6 @@ use tradewind_core::halt::{HaltAction, HaltScope};
 use tradewind_core::instrument::InstrumentId;
 use tradewind_core::money::{Percent, Quantity};
 use tradewind_core::order::{OrderUpdate, Purpose};
-use tradewind_core::recovery::History;
 
 /// The engine as a restart makes it: from the rows, then warmed up with the bars it had seen.
 fn restarted(desk: &Desk, config: &Config) -> Result<State, RecoverError> {
@@ -213,7 +212,7 @@ fn a_breaker_resumed_while_nothing_ran_starts_from_the_equity_of_the_next_start(
     let mut desk = desk();
     desk.enter(0);
     desk.bar_with(0, "110", "60", "100");
-    let mut rows = history(desk);
+    let mut rows = history(&desk);
     rows.halts.clear();
     let mut again = State::recover(&desk.config, specs(&["BTC-USD", "ETH-USD"]), identity(), &rows).unwrap();
     let config = desk.config.clone();
@@ -251,7 +250,7 @@ fn a_strategy_gone_at_the_next_start_keeps_its_guard_and_its_deletion_policy_is_
 fn fills_in_an_instrument_the_feed_no_longer_has_are_never_forgotten() {
     let mut desk = desk();
     desk.enter(0);
-    let rows = history(desk);
+    let rows = history(&desk);
     let mut config = desk.config.clone();
     config.strategies.clear();
     let error = State::recover(&config, specs(&["ETH-USD"]), identity(), &rows).unwrap_err();

@@ -10,8 +10,10 @@ use tradewind_core::denial::Denial;
 use tradewind_core::engine::StrategyView;
 use tradewind_core::event::{Effects, EventKind, HaltChange, Record, Succession};
 use tradewind_core::halt::{HaltAction, HaltOrigin, HaltScope};
+use tradewind_core::limits::Limits;
 use tradewind_core::money::{Percent, Quantity};
 use tradewind_core::order::{ClientOrderId, IntentId, OrderRequest, OrderUpdate};
+use tradewind_core::time::Millis;
 
 fn first() -> ResolvedStrategy {
     ResolvedStrategy { stop_loss: Some(Percent(50_000)), ..strategy(1, &["BTC-USD"]) }
@@ -114,7 +116,9 @@ fn while_it_still_exists_nothing_is_taken_over_and_the_new_one_waits() {
 
 #[test]
 fn an_order_whose_end_is_not_known_is_waited_for() {
-    let mut desk = desk(first());
+    // Else the position, whose stop nobody knows of, would be sold.
+    let limits = Limits { flatten_unprotected_after: Millis(i64::MAX), ..first().limits };
+    let mut desk = desk(ResolvedStrategy { limits, ..first() });
     desk.warm(0);
     let entry = desk.bar(0, "110");
     let request = desk.durable(&entry)[0].clone();

@@ -17,7 +17,7 @@ use tradewind_core::engine::{OrderView, State};
 use tradewind_core::event::{Effect, Effects, Event, EventKind, Record, Report};
 use tradewind_core::external::External;
 use tradewind_core::instrument::{Bar, InstrumentId};
-use tradewind_core::name::Symbol;
+use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::order::{ClientOrderId, Fill, IntentId, OrderRef, OrderRequest, OrderState, OrderUpdate};
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{Ledger, LedgerError};
@@ -376,12 +376,12 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
     }
 
     /// The TradingHalt objects of halts in force, by name, as they were last made durable or set since.
-    pub fn published(&self) -> &std::collections::BTreeMap<smol_str::SmolStr, tradewind_core::name::Uid> {
+    pub fn published(&self) -> &std::collections::BTreeMap<SmolStr, Uid> {
         &self.journal.published
     }
 
     /// Remembers, from the next commit on, that the halt of that name has that object; none forgets it.
-    pub fn set_published(&mut self, name: &str, object: Option<tradewind_core::name::Uid>) {
+    pub fn set_published(&mut self, name: &str, object: Option<Uid>) {
         self.journal.touch();
         match object {
             Some(uid) => drop(self.journal.published.insert(name.into(), uid)),

@@ -292,7 +292,8 @@ impl State {
             entries_today: entries_today(held, self.now),
             open_positions: u32::try_from(open_positions.count()).unwrap_or(u32::MAX),
             equity: owner.equity(),
-            position_value: held.value,
+            // Dust would keep an entry of the largest size allowed out for ever.
+            position_value: if self.is_dust(strategy, slot) { Cash::ZERO } else { held.value },
             exposure: add(owner.value, own.exposure)?,
             free_cash: less(owner.cash, own.cost)?,
             account_equity: self.account_equity(),

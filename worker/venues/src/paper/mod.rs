@@ -20,7 +20,7 @@ use std::path::Path;
 
 use tradewind_core::config::PaperConfig;
 use tradewind_core::instrument::{Bar, InstrumentId, InstrumentRules};
-use tradewind_core::money::{Cash, MoneyError, Price};
+use tradewind_core::money::{Cash, MoneyError, Price, Quantity};
 use tradewind_core::name::Asset;
 use tradewind_core::order::{ClientOrderId, OrderRequest};
 use tradewind_core::time::{Millis, Timestamp};
