@@ -8,6 +8,7 @@ use tradewind_core::engine::State;
 use tradewind_core::event::{Record, Report};
 use tradewind_core::order::{Epoch, Incarnation};
 use tradewind_core::recovery::LedgerIdentity;
+use tradewind_core::time::Millis;
 use tradewind_ledger::{Ledger, MemoryLedger};
 use tradewind_venues::paper::PaperVenue;
 use tradewind_worker::assembly::Assembly;
@@ -100,7 +101,7 @@ pub async fn driver<L: Ledger>(
     ledger: Option<L>,
     venue: PaperVenue,
     watch: Watch,
-) -> Result<Driver<L, Watch>, BenchError> {
+) -> Result<Driver<L, PaperVenue, Watch>, BenchError> {
     let rules: Vec<_> = assembly.instruments.iter().map(|i| i.rules.clone()).collect();
     let identity = LedgerIdentity { incarnation: Incarnation(0), epoch: Epoch(1) };
     let journal = if ledger.is_some() { Journal::keeping(rules) } else { Journal::forgetting() };
@@ -110,6 +111,7 @@ pub async fn driver<L: Ledger>(
         identity: ledger.as_ref().map_or(identity, Ledger::identity),
         ledger,
         venue,
+        lease: Millis(0),
         journal,
         observer: watch,
     };
@@ -119,7 +121,7 @@ pub async fn driver<L: Ledger>(
 /// Settles a driver and takes it through the first `groups` of the desk's bars.
 pub async fn trade<L: Ledger>(
     assembly: &Assembly,
-    driver: &mut Driver<L, Watch>,
+    driver: &mut Driver<L, PaperVenue, Watch>,
     groups: usize,
 ) -> Result<(), BenchError> {
     let (mut feed, mut group) = (feed(assembly)?, Vec::new());
@@ -140,8 +142,10 @@ pub async fn traded(
     assembly: &Assembly,
     groups: usize,
     watch: Watch,
-) -> Result<Driver<MemoryLedger, Watch>, BenchError> {
-    let VenueConfig::Paper(paper) = &assembly.config.account.venue;
+) -> Result<Driver<MemoryLedger, PaperVenue, Watch>, BenchError> {
+    let VenueConfig::Paper(paper) = &assembly.config.account.venue else {
+        return Err(BenchError::Wrong("the desk is not on paper".to_owned()));
+    };
     let rules: Vec<_> = assembly.instruments.iter().map(|i| i.rules.clone()).collect();
     let venue = PaperVenue::in_memory(paper, &assembly.config.account.quote_currency, &rules)?;
     let mut driver = driver(assembly, None, venue, watch).await?;

@@ -126,7 +126,9 @@ pub async fn build(
 }
 
 async fn venue(assembly: &Assembly, dir: &Path) -> Result<PaperVenue, BenchError> {
-    let VenueConfig::Paper(paper) = &assembly.config.account.venue;
+    let VenueConfig::Paper(paper) = &assembly.config.account.venue else {
+        return Err(BenchError::Wrong("the desk is not on paper".to_owned()));
+    };
     let quote = &assembly.config.account.quote_currency;
     Ok(PaperVenue::open(&dir.join(PAPER_FILE), paper, quote, &rules(assembly)).await?)
 }

@@ -55,6 +55,10 @@ pub use status::{AccountTrading, ExchangeAccountStatus, GrantStatus, WorkerStatu
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!self.allowLive || !has(self.venue.paper)")
     .message("allowLive must be false on a paper venue, which has no real money; set allowLive to false or name a real venue"))]
+#[x_kube(validation = Rule::new("has(self.venue.paper) == has(self.marketData.replay)")
+    .message("a real venue takes its bars from itself and a paper venue from a data set; write marketData: {venue: {}} for the one and marketData: {replay: {dataSet: …}} for the other"))]
+#[x_kube(validation = Rule::new("has(self.venue.paper) == has(oldSelf.venue.paper)")
+    .message("the kind of venue is immutable, for the ledger holds what happened there; create a second account"))]
 pub struct ExchangeAccountSpec {
     /// Where orders go: exactly one of the variants.
     pub venue: Venue,
@@ -86,6 +90,51 @@ pub struct ExchangeAccountSpec {
 pub enum Venue {
     /// A simulated venue: orders fill against the market data, with fees, slippage, latency and partial fills.
     Paper(PaperVenue),
+    /// Binance.US, with real money: strategies that trade here have mode Live.
+    BinanceUs(BinanceUsVenue),
+}
+
+/// An account at Binance.US.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BinanceUsVenue {
+    /// The Secret with the account's key, in the same namespace: entries apiKey and apiSecret, as the venue's key page
+    /// shows them. The key needs the right to trade and no other. The pod waits for it; one that is changed is used from
+    /// the next request on.
+    pub credentials_secret_ref: ObjectRef,
+
+    /// Scheme, host and port of the venue, at most 253 characters. http only to the loopback address or a Service of the
+    /// cluster (NAME.NAMESPACE.svc), where a simulator of the venue may be. Immutable. Default: the venue itself, api.binance.us by https.
+    #[serde(default = "default_endpoint")]
+    #[schemars(length(max = 253), regex(pattern = r"^https?://[^/@?#\s]+/?$"))]
+    #[x_kube(validation = Rule::new("self.startsWith('https://') || self.matches('^http://(localhost|127([.][0-9]{1,3}){3}|\\\\[::1\\\\]|[-a-z0-9]+[.][-a-z0-9]+[.]svc([.]cluster[.]local)?)(:[0-9]{1,5})?/?$')")
+        .message("endpoint must be https, or http to the loopback address or a Service of the cluster; the key would travel unencrypted"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("endpoint is immutable, for the ledger holds what happened there; create a second account"))]
+    pub endpoint: String,
+
+    /// The currency that equity, capital and limits are counted in, such as USD or USDT, which are two currencies there.
+    /// Immutable. It and every instrument's base asset are the account's own: nothing else may trade with them.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("quoteCurrency is immutable; create a second account in the other currency"))]
+    pub quote_currency: AssetText,
+
+    /// What each trade is expected to cost, for what an entry sets aside; what it really cost is in the fill. Default: 40
+    /// basis points for makers and 60 for takers, paid in the quote asset.
+    #[serde(default)]
+    pub fees: Fees,
+
+    /// Basis points a market order is expected to fill worse than the mark, 0 to 1000, at most four decimals, for what an
+    /// entry sets aside. Default: 20.
+    #[serde(default = "default_real_slippage")]
+    #[schemars(range(min = 0, max = 1_000))]
+    pub slippage_bps: BpsNumber,
+}
+
+fn default_endpoint() -> String {
+    "https://api.binance.us".to_owned()
+}
+
+fn default_real_slippage() -> BpsNumber {
+    BpsNumber(20.0)
 }
 
 /// The simulated venue.
@@ -213,8 +262,26 @@ pub struct OtherFeeAsset {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum MarketData {
-    /// Recorded bars of a data set.
+    /// Recorded bars of a data set; for a paper venue.
     Replay(Replay),
+    /// Candles and prices of the venue itself, as they come; for a real venue.
+    Venue(VenueData),
+}
+
+/// The venue's own market data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VenueData {
+    /// Length of the candles that are asked for: 1m, 3m, 5m, 15m, 30m, 1h, 2h, 4h, 6h, 8h, 12h or 24h. Each strategy's
+    /// decision.bar is a whole multiple of it. Prices in between come at least each minute. Default: 1m.
+    #[serde(default = "default_candle")]
+    #[x_kube(validation = Rule::new("['1m', '3m', '5m', '15m', '30m', '1h', '2h', '4h', '6h', '8h', '12h', '24h'].exists(d, duration(d) == duration(self))")
+        .message("marketData.venue.bar must be a candle the venue has; use 1m, 3m, 5m, 15m, 30m, 1h, 2h, 4h, 6h, 8h, 12h or 24h"))]
+    pub bar: GoDuration,
+}
+
+fn default_candle() -> GoDuration {
+    "1m".into()
 }
 
 /// Recorded bars.

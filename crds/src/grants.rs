@@ -10,7 +10,7 @@ use tradewind_core::money::Cash;
 use tradewind_core::name::{Asset, Uid};
 
 use crate::common::{AssetText, ObjectName, UidText};
-use crate::exchange_account::GrantStatus;
+use crate::exchange_account::{ExchangeAccount, GrantStatus};
 use crate::objects::{Key, ObjectId};
 use crate::problem::{Problem, Problems};
 
@@ -82,10 +82,18 @@ impl Grants {
     }
 }
 
-/// What may be granted in all: on paper the balance of the quote currency.
-pub fn whole(account: &ResolvedAccount) -> Option<Cash> {
-    let VenueConfig::Paper(paper) = &account.venue;
+/// What may be granted in all: on paper the balance of the quote currency, at a real venue what is found there. None:
+/// that is not known yet, and nothing is granted.
+pub fn whole(account: &ResolvedAccount, found: Option<Cash>) -> Option<Cash> {
+    let VenueConfig::Paper(paper) = &account.venue else { return found };
     paper.balances.iter().find(|(asset, _)| *asset == account.quote_currency).map(|(_, amount)| *amount)
+}
+
+/// The money the worker reports of an account: what its strategies and the account itself have, at the marks. None until
+/// it has reported any, and when that is not in the account's currency.
+pub fn reported(account: &ExchangeAccount) -> Option<Cash> {
+    let portfolio = account.status.as_ref()?.trading.as_ref()?.portfolio.as_ref()?;
+    Cash::parse(&portfolio.equity).ok()
 }
 
 /// Decides the grants of an account.

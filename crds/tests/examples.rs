@@ -53,7 +53,7 @@ fn the_readme_lists_every_file() {
 fn the_quickstart_runs_two_strategies_on_the_whole_account() {
     let objects = assert_valid(&[examples().join("quickstart.yaml")]).objects;
     let key = Key::new("default", "paper");
-    let grants = local_grants(&objects, &key, Some(&catalog()));
+    let grants = local_grants(&objects, &key, Some(&catalog()), None);
     let resolution = resolve(&objects, &key, &grants, Some(&catalog()));
     let strategies: Vec<(String, String)> =
         resolution.runnable().iter().map(|s| (s.name.to_string(), s.capital.to_string())).collect();

@@ -50,7 +50,7 @@ fn desk(policy: Value, strategy: Value, more: &[(&'static str, &'static str, Val
 }
 
 fn run(objects: &Objects) -> Resolution {
-    resolve(objects, &key(), &local_grants(objects, &key(), None), None)
+    resolve(objects, &key(), &local_grants(objects, &key(), None, None), None)
 }
 
 fn cash(text: &str) -> Cash {
@@ -76,7 +76,7 @@ fn an_account_is_resolved_exactly() {
         account.market_data,
         MarketDataConfig::Replay { data_set: "coinbase-1h".into(), speed: Speed::Times(600) }
     );
-    let VenueConfig::Paper(paper) = account.venue;
+    let VenueConfig::Paper(paper) = account.venue else { panic!("a desk on paper") };
     assert_eq!(
         paper.balances,
         [("USD".parse().unwrap(), cash("10000.01")), ("BNB".parse().unwrap(), cash("2"))]
@@ -331,4 +331,59 @@ fn a_halt_with_an_unreadable_instrument_halts_all_of_them() {
     let resolution = run(&desk(json!({}), json!({}), &[(HALT, "stop", halt)]));
     assert!(resolution.halts[0].instruments.is_empty());
     assert_eq!(resolution.other_problems.len(), 1);
+}
+
+fn at_real_venue(allow_live: bool) -> Value {
+    let mut account = common::cases::real(&json!({}));
+    common::merge(&mut account, &json!({"spec": {"allowLive": allow_live}}));
+    account
+}
+
+/// Problems of a strategy of that mode on that account, granted or not.
+fn problems_on(account: Value, mode: &str) -> String {
+    let strategy = json!({"spec": {"mode": mode}});
+    let objects =
+        objects(&[(POLICY, "desk", json!({})), (ACCOUNT, "paper", account), (STRATEGY, "btc", strategy)]);
+    let grants = local_grants(&objects, &key(), None, Some(cash("5000")));
+    resolve(&objects, &key(), &grants, None).problems().to_string()
+}
+
+#[test]
+fn real_money_needs_both_its_keys_and_paper_money_a_paper_venue() {
+    assert_eq!(problems_on(at_real_venue(true), "Live"), "");
+    assert!(problems_on(at_real_venue(false), "Live").contains("does not allow live trading"));
+    assert!(problems_on(at_real_venue(true), "Paper").contains("trades with real money"));
+    assert!(problems_on(json!({}), "Live").contains("trades on paper and cannot trade live"));
+}
+
+#[test]
+fn an_account_at_a_real_venue_is_resolved_exactly() {
+    let object =
+        common::cases::real(&json!({"endpoint": "http://simulator.desk.svc:8080/", "slippageBps": 12.5}));
+    let objects = objects(&[(POLICY, "desk", json!({})), (ACCOUNT, "paper", object)]);
+    let account = run(&objects).account.unwrap();
+    assert_eq!(account.market_data, MarketDataConfig::Venue { bar: Millis(60_000) });
+    let VenueConfig::BinanceUs(venue) = account.venue else { panic!("a real venue") };
+    assert_eq!(
+        (venue.endpoint.as_str(), venue.credentials.as_str()),
+        ("http://simulator.desk.svc:8080", "binance-key")
+    );
+    assert_eq!(venue.slippage, BasisPoints(125_000));
+    assert_eq!((venue.fees.maker, venue.fees.taker), (BasisPoints(400_000), BasisPoints(600_000)));
+}
+
+#[test]
+fn at_a_real_venue_nothing_is_granted_before_its_money_is_known() {
+    let objects = objects(&[
+        (POLICY, "desk", json!({})),
+        (ACCOUNT, "paper", at_real_venue(true)),
+        (STRATEGY, "btc", json!({"spec": {"mode": "Live"}})),
+    ]);
+    let problems = |found| {
+        let grants = local_grants(&objects, &key(), None, found);
+        resolve(&objects, &key(), &grants, None).problems().to_string()
+    };
+    assert!(problems(None).contains("the money of account paper is not known yet"));
+    assert!(problems(Some(cash("4999"))).contains("exceeds the 4999 still free"));
+    assert_eq!(problems(Some(cash("5000"))), "");
 }

@@ -259,6 +259,63 @@ fn what_an_account_does_not_say_is_the_operators_and_what_nobody_says_is_left_ou
     assert_eq!(amount(&resources.limits, "memory").as_deref(), Some("512Mi"));
 }
 
+/// The account at a real venue.
+fn real(secret: &str) -> ExchangeAccount {
+    let mut account = account();
+    let mut spec = serde_json::to_value(&account.spec).unwrap();
+    spec["venue"] = serde_json::json!({"binanceUs": {
+        "credentialsSecretRef": {"name": secret}, "quoteCurrency": "USD"}});
+    spec["marketData"] = serde_json::json!({"venue": {"bar": "1m"}});
+    account.spec = serde_json::from_value(spec).unwrap();
+    account
+}
+
+#[test]
+fn the_key_of_a_real_venue_is_mounted_by_name_for_a_pod_that_waits_for_it() {
+    let children = with(&real("binance-key"), &settings(&[]), children);
+    let pod = children.stateful_set.spec.unwrap().template.spec.unwrap();
+    let volume = pod.volumes.unwrap().into_iter().find(|volume| volume.name == "credentials").unwrap();
+    let secret = volume.secret.unwrap();
+    assert_eq!((secret.secret_name.as_deref(), secret.optional), (Some("binance-key"), Some(false)));
+    let entries: Vec<_> = secret.items.unwrap().into_iter().map(|item| (item.key, item.path)).collect();
+    assert_eq!(entries, ["apiKey", "apiSecret"].map(|name| (name.to_owned(), name.to_owned())));
+    let container = &pod.containers[0];
+    let mount = container.volume_mounts.as_ref().unwrap().iter().find(|mount| mount.name == "credentials");
+    let mount = mount.unwrap();
+    assert_eq!(mount.read_only, Some(true));
+    let args = container.args.as_ref().unwrap();
+    let flag = args.iter().position(|arg| arg == "--credentials").unwrap();
+    assert_eq!(args[flag + 1], mount.mount_path);
+    let env = container.env.as_ref().unwrap();
+    assert!(
+        !env.iter().any(|var| json(var).to_string().contains("secret")),
+        "a key in the environment is a key in dumps"
+    );
+}
+
+#[test]
+fn a_worker_at_a_real_venue_may_reach_its_port_and_one_on_paper_may_not() {
+    let ports = |account: &ExchangeAccount| -> Vec<i32> {
+        let policy = with(account, &settings(&[]), children).network_policy.unwrap();
+        let rules = policy.spec.unwrap().egress.unwrap();
+        let ports = rules.into_iter().filter(|rule| rule.to.is_none()).flat_map(|rule| rule.ports.unwrap());
+        ports
+            .filter_map(|port| match port.port {
+                Some(k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::Int(number)) => Some(number),
+                _ => None,
+            })
+            .collect()
+    };
+    let (paper, real) = (ports(&account()), ports(&real("binance-key")));
+    assert_eq!(real, [paper, vec![443]].concat());
+}
+
+#[test]
+fn another_secret_needs_another_pod() {
+    let hash = |secret| with(&real(secret), &settings(&[]), restart_hash);
+    assert_ne!(hash("binance-key"), hash("other-key"));
+}
+
 /// Whoever changes this value restarts every worker in the field when the operator is upgraded.
 #[test]
 fn the_restart_hash_of_an_account_stays_what_it_was_in_earlier_versions() {

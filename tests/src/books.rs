@@ -5,6 +5,7 @@ use std::path::Path;
 use sqlx::{Connection, SqliteConnection};
 use tradewind_core::config::VenueConfig;
 use tradewind_core::money::Cash;
+use tradewind_core::recovery::History;
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{DecisionFilter, DecisionRow, EquityRow, LedgerReader, SqliteReader, TradeRow};
 use tradewind_venues::PaperVenue;
@@ -71,6 +72,15 @@ pub fn decisions(data_dir: &Path) -> Vec<DecisionRow> {
     })
 }
 
+/// What the ledger of a data directory nobody uses goes on with, after checking that it is as it was written.
+pub fn history(data_dir: &Path) -> History {
+    block_on(async {
+        let mut ledger = SqliteReader::open(&data_dir.join("ledger.db")).await.unwrap();
+        ledger.verify().await.expect("the ledger is as written");
+        ledger.history().await.unwrap()
+    })
+}
+
 async fn read(file: &Path, data_dir: &Path) -> Books {
     let mut ledger = SqliteReader::open(&data_dir.join("ledger.db")).await.unwrap();
     ledger.verify().await.expect("the ledger is as written");
@@ -121,7 +131,7 @@ async fn open_venue(file: &Path, data_dir: &Path) -> PaperVenue {
     let files = [file.to_path_buf()];
     let assembly = Assembly::load(&files, None, &search_dirs(&[], &files)).unwrap();
     let account = &assembly.config.account;
-    let VenueConfig::Paper(paper) = &account.venue;
+    let VenueConfig::Paper(paper) = &account.venue else { panic!("a desk on paper") };
     let rules: Vec<_> = assembly.instruments.iter().map(|i| i.rules.clone()).collect();
     PaperVenue::open(&data_dir.join("paper.db"), paper, &account.quote_currency, &rules).await.unwrap()
 }

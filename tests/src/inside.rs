@@ -15,7 +15,7 @@ use tradewind_ledger::{
     BalanceRow, Batch, ChainHead, Committed, DecisionFilter, DecisionRow, EquityRow, Ledger, LedgerError,
     LedgerReader, OutcomeCount, Pruned, SqliteLedger, SqliteOptions, TradeRow,
 };
-use tradewind_venues::PaperVenue;
+use tradewind_venues::{PaperVenue, VenueError};
 use tradewind_worker::assembly::{Assembly, search_dirs};
 use tradewind_worker::driver::{Driver, DriverError, Journal, Observer, Start};
 use tradewind_worker::feed::{Feed, Grouped};
@@ -93,8 +93,8 @@ impl Inside {
     }
 
     /// An engine and a venue that forget everything, ready for the first bar.
-    pub async fn in_memory<O: Observer>(&self, observer: O) -> Driver<SqliteLedger, O> {
-        let VenueConfig::Paper(paper) = &self.config.account.venue;
+    pub async fn in_memory<O: Observer>(&self, observer: O) -> Driver<SqliteLedger, PaperVenue, O> {
+        let VenueConfig::Paper(paper) = &self.config.account.venue else { panic!("a desk on paper") };
         let quote = &self.config.account.quote_currency;
         let start = Start {
             config: self.config.clone(),
@@ -102,6 +102,7 @@ impl Inside {
             ledger: None,
             identity: Self::identity(),
             venue: PaperVenue::in_memory(paper, quote, &self.rules()).unwrap(),
+            lease: Millis(0),
             journal: Journal::forgetting().recording(),
             observer,
         };
@@ -116,7 +117,7 @@ impl Inside {
         data_dir: &Path,
         observer: O,
         fault: &std::rc::Rc<std::cell::RefCell<Fault>>,
-    ) -> Result<Driver<Faulty, O>, DriverError> {
+    ) -> Result<Driver<Faulty, PaperVenue, O>, DriverError> {
         std::fs::create_dir_all(data_dir).unwrap();
         let account = &self.config.account;
         let options = SqliteOptions {
@@ -128,15 +129,17 @@ impl Inside {
             max_bytes: None,
         };
         let ledger = SqliteLedger::open(&data_dir.join("ledger.db"), &options).await?;
-        let VenueConfig::Paper(paper) = &account.venue;
+        let VenueConfig::Paper(paper) = &account.venue else { panic!("a desk on paper") };
         let path = data_dir.join("paper.db");
-        let venue = PaperVenue::open(&path, paper, &account.quote_currency, &self.rules()).await?;
+        let venue = PaperVenue::open(&path, paper, &account.quote_currency, &self.rules()).await;
+        let venue = venue.map_err(VenueError::from)?;
         let start = Start {
             config: self.config.clone(),
             instruments: self.instruments.clone(),
             identity: ledger.identity(),
             ledger: Some(Faulty { ledger, fault: fault.clone() }),
             venue,
+            lease: Millis(0),
             journal: Journal::keeping(self.rules()).recording(),
             observer,
         };
@@ -147,7 +150,7 @@ impl Inside {
     /// the indicators up, open orders are settled, then come the bars not yet seen.
     pub async fn go_on<O: Observer>(
         &self,
-        driver: &mut Driver<Faulty, O>,
+        driver: &mut Driver<Faulty, PaperVenue, O>,
         until: Option<usize>,
     ) -> Result<(), DriverError> {
         let seen = driver.positions().to_vec();

@@ -10,6 +10,7 @@ pub mod binary;
 pub mod books;
 pub mod cluster;
 pub mod desk;
+pub mod exchange;
 pub mod http;
 pub mod inside;
 pub mod process;

@@ -16,6 +16,7 @@ use tradewind_tests::books::Books;
 use tradewind_tests::desk::{BUSY, Desk, HOUR_MS, SYMBOLS, busy, packaged};
 use tradewind_tests::inside::{Fails, Fault, Group, Inside, Watched, never};
 use tradewind_tests::{Dice, block_on};
+use tradewind_venues::PaperVenue;
 use tradewind_worker::driver::{Driver, Observer};
 
 /// Steps an engine through recorded events; the JSON of each effect, in order.
@@ -67,7 +68,11 @@ fn assert_as_seen(effects: &[Effect], seen: &[String], events: &[Event]) {
     assert!(cancelled.count() <= cancels, "cancelled without being asked to");
 }
 
-async fn feed<L: Ledger, O: Observer>(driver: &mut Driver<L, O>, inside: &Inside, groups: &[Group]) {
+async fn feed<L: Ledger, O: Observer>(
+    driver: &mut Driver<L, PaperVenue, O>,
+    inside: &Inside,
+    groups: &[Group],
+) {
     for group in groups {
         driver.on_bars(group, inside.interval).await.unwrap();
     }

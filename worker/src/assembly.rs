@@ -5,17 +5,24 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use tradewind_core::config::{Config, MarketDataConfig};
+use tradewind_core::config::{Config, MarketDataConfig, ResolvedAccount};
 use tradewind_core::engine::InstrumentSpec;
 use tradewind_core::halt::Halt;
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
+use tradewind_core::money::Cash;
 use tradewind_core::name::Symbol;
+use tradewind_core::time::Millis;
 use tradewind_crds::load::{self, Loaded};
 use tradewind_crds::objects::{Key, Objects};
 use tradewind_crds::problem::Problems;
-use tradewind_crds::resolve::{Catalog, data_set, local_grants, resolve, unattached, validate};
+use tradewind_crds::resolve::{
+    Catalog, data_set, local_grants, resolve, resolve_account, unattached, validate,
+};
 
 use crate::market_data::{Bounds, CandleReader, DataSet, MarketDataError, Merge, Source};
+
+/// What messages call the market data of a venue itself.
+pub const VENUE: &str = "of the venue";
 
 /// Why nothing can be started.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +47,109 @@ pub struct Assembly {
     pub halts: Vec<Halt>,
     /// Problems of strategies that do not run.
     pub problems: Problems,
-    /// The data set.
-    pub data: DataSet,
-    /// Instruments of the feed: those the strategies name, in the data set's order.
+    /// Where bars come from.
+    pub data: Market,
+    /// Instruments of the feed: those the strategies name, in the data set's order; of a venue's own, all it offers.
     pub instruments: Vec<InstrumentSpec>,
+}
+
+/// Where the bars of an account come from.
+#[derive(Debug)]
+pub enum Market {
+    /// A data set.
+    Recorded(DataSet),
+    /// The venue itself, which is asked for candles of that length.
+    Venue {
+        /// Length of the candles.
+        bar: Millis,
+    },
+}
+
+impl Market {
+    /// Length of the bars.
+    pub fn bar(&self) -> Millis {
+        match self {
+            Self::Recorded(data) => data.bar(),
+            Self::Venue { bar } => *bar,
+        }
+    }
+
+    /// The data set, if it is one.
+    pub fn recorded(&self) -> Option<&DataSet> {
+        match self {
+            Self::Recorded(data) => Some(data),
+            Self::Venue { .. } => None,
+        }
+    }
+}
+
+/// What an account is assembled with beside its files.
+#[derive(Debug)]
+pub struct Offer {
+    /// Where bars come from.
+    pub data: Market,
+    /// What can be traded, with the venue's rules.
+    pub instruments: Vec<InstrumentRules>,
+    /// Its money, where it is real; on paper the account says it itself.
+    pub found: Option<Cash>,
+}
+
+/// The objects of the files and the account to trade on.
+#[derive(Debug)]
+pub struct Chosen {
+    loaded: Loaded,
+    key: Key,
+}
+
+impl Chosen {
+    /// Reads the files.
+    pub fn read(files: &[PathBuf], account: Option<&str>) -> Result<Self, AssemblyError> {
+        let loaded = load::files(files);
+        let key = choose_account(&loaded.objects, account, &loaded.problems)?;
+        Ok(Self { loaded, key })
+    }
+
+    /// The account alone, for what must be known before its strategies can be resolved.
+    pub fn account(&self) -> Result<ResolvedAccount, AssemblyError> {
+        resolve_account(&self.loaded.objects, &self.key).map_err(AssemblyError::Problems)
+    }
+
+    /// The data set the account replays; none if its bars are its venue's.
+    pub fn recorded(&self, dirs: &[PathBuf]) -> Result<Option<DataSet>, AssemblyError> {
+        let account = self.loaded.objects.account(&self.key);
+        let Some(account) = account else {
+            return Err(AssemblyError::Problems(self.loaded.problems.clone()));
+        };
+        data_set(account).map(|name| DataSet::find(name, dirs)).transpose().map_err(AssemblyError::from)
+    }
+
+    /// Resolves. With problems in the account nothing runs; a strategy's problems stop that strategy alone.
+    pub fn assemble(self, offer: Offer) -> Result<Assembly, AssemblyError> {
+        let Self { loaded: Loaded { objects, problems }, key } = self;
+        let Offer { data, instruments, found } = offer;
+        let catalog = catalog_of(&data, &instruments);
+        let grants = local_grants(&objects, &key, Some(&catalog), found);
+        let resolution = resolve(&objects, &key, &grants, Some(&catalog));
+        let mut all = objects.located(resolution.problems());
+        all.extend(unattached(&objects));
+        let strategies = resolution.runnable();
+        let Ok(account) = resolution.account else {
+            all.extend(problems);
+            return Err(AssemblyError::Problems(all));
+        };
+        all.extend(problems);
+        if strategies.is_empty() && !all.is_empty() {
+            return Err(AssemblyError::Problems(all));
+        }
+        let config = Config { account, strategies };
+        let interval = data.bar();
+        let rules = instruments.into_iter().filter(|rules| match data {
+            Market::Recorded(_) => is_traded(&config, &rules.symbol),
+            Market::Venue { .. } => true,
+        });
+        let instruments = rules.map(|rules| InstrumentSpec { rules, interval }).collect();
+        Ok(Assembly { config, halts: resolution.halts, problems: all, data, instruments })
+    }
 }
 
 /// Where data sets are looked for: the folders given, then `data` beside each file and below the present folder.
@@ -59,44 +165,37 @@ pub fn search_dirs(given: &[PathBuf], files: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 impl Assembly {
-    /// Loads and resolves. With problems in the account nothing runs; a strategy's problems stop that strategy alone.
+    /// Loads and resolves an account on recorded bars. With problems in the account nothing runs; a strategy's problems
+    /// stop that strategy alone.
     pub fn load(files: &[PathBuf], account: Option<&str>, dirs: &[PathBuf]) -> Result<Self, AssemblyError> {
-        let Loaded { objects, problems } = load::files(files);
-        let key = choose_account(&objects, account, &problems)?;
-        let data = match objects.account(&key).map(data_set) {
-            Some(name) => DataSet::find(name, dirs)?,
-            None => return Err(AssemblyError::Problems(problems)),
-        };
-        let catalog = catalog_of(&data);
-        let grants = local_grants(&objects, &key, Some(&catalog));
-        let resolution = resolve(&objects, &key, &grants, Some(&catalog));
-        let mut all = objects.located(resolution.problems());
-        all.extend(unattached(&objects));
-        let strategies = resolution.runnable();
-        let Ok(account) = resolution.account else {
-            all.extend(problems);
-            return Err(AssemblyError::Problems(all));
-        };
-        all.extend(problems);
-        if strategies.is_empty() && !all.is_empty() {
-            return Err(AssemblyError::Problems(all));
+        let chosen = Chosen::read(files, account)?;
+        match chosen.recorded(dirs)? {
+            Some(data) => Self::recorded(chosen, data),
+            None => Err(AssemblyError::Account(format!(
+                "account {} takes its bars from its venue, as they come; name an account that replays a data set",
+                chosen.key.name
+            ))),
         }
-        let config = Config { account, strategies };
-        let instruments = instruments_of(&config, &data);
-        Ok(Self { config, halts: resolution.halts, problems: all, data, instruments })
+    }
+
+    /// The account on the bars of that data set.
+    pub fn recorded(chosen: Chosen, data: DataSet) -> Result<Self, AssemblyError> {
+        let instruments = data.instruments().to_vec();
+        chosen.assemble(Offer { data: Market::Recorded(data), instruments, found: None })
     }
 
     /// Adds instruments the ledger knows of but no strategy names any more: what was traded in them must be folded, and
     /// what is held of them must be priced.
     pub fn include(&mut self, symbols: &[Symbol]) -> Result<(), MarketDataError> {
+        let Market::Recorded(data) = &self.data else { return Ok(()) };
         for symbol in symbols {
-            self.data.rules(symbol)?;
+            data.rules(symbol)?;
         }
         let wanted = |rules: &&InstrumentRules| {
             symbols.contains(&rules.symbol) || self.instruments.iter().any(|i| i.rules.symbol == rules.symbol)
         };
-        let interval = self.data.bar();
-        let specs = self.data.instruments().iter().filter(wanted);
+        let interval = data.bar();
+        let specs = data.instruments().iter().filter(wanted);
         self.instruments = specs.map(|rules| InstrumentSpec { rules: rules.clone(), interval }).collect();
         Ok(())
     }
@@ -104,12 +203,13 @@ impl Assembly {
     /// A feed of the instruments within bounds.
     pub fn merge(&self, bounds: Bounds) -> Result<Merge<CandleReader>, MarketDataError> {
         let (mut sources, mut failed) = (Vec::new(), Vec::new());
+        let Market::Recorded(data) = &self.data else { return Ok(Merge::new(sources, bounds)) };
         for (index, spec) in self.instruments.iter().enumerate() {
             let Ok(index) = u16::try_from(index) else { continue };
             let (instrument, interval) = (InstrumentId(index), spec.interval);
             // A file that is not there is a set that is not whole; one that is broken ends its instrument alone.
-            self.data.file(&spec.rules.symbol)?;
-            match self.data.reader(&spec.rules.symbol) {
+            data.file(&spec.rules.symbol)?;
+            match data.reader(&spec.rules.symbol) {
                 Ok(bars) => sources.push(Source { instrument, interval, bars }),
                 Err(error) => failed.push((instrument, error)),
             }
@@ -117,10 +217,12 @@ impl Assembly {
         Ok(Merge::new(sources, bounds).with_failed(failed))
     }
 
-    /// Name of the data set, as the account has it.
+    /// Where the bars come from, for people: the name of a data set, or the venue.
     pub fn data_set_name(&self) -> &str {
-        let MarketDataConfig::Replay { data_set, .. } = &self.config.account.market_data;
-        data_set
+        match &self.config.account.market_data {
+            MarketDataConfig::Replay { data_set, .. } => data_set,
+            MarketDataConfig::Venue { .. } => self.config.account.venue.kind(),
+        }
     }
 }
 
@@ -130,13 +232,11 @@ pub fn problems_of(files: &[PathBuf], dirs: &[PathBuf]) -> (Objects, Problems, V
     let mut catalogs = BTreeMap::new();
     let mut errors = Vec::new();
     for account in &objects.accounts {
-        let name = data_set(account);
-        if catalogs.contains_key(name) {
-            continue;
-        }
+        let Some(name) = data_set(account).filter(|name| !catalogs.contains_key(*name)) else { continue };
         match DataSet::find(name, dirs) {
             Ok(data) => {
-                catalogs.insert(name.to_owned(), catalog_of(&data));
+                let instruments = data.instruments().to_vec();
+                catalogs.insert(name.to_owned(), catalog_of(&Market::Recorded(data), &instruments));
             }
             Err(error) => errors.push(error),
         }
@@ -170,16 +270,13 @@ fn choose_account(
     }
 }
 
-fn catalog_of(data: &DataSet) -> Catalog {
-    let name = data.dir().file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let symbols: Vec<Symbol> = data.instruments().iter().map(|rules| rules.symbol.clone()).collect();
+fn catalog_of(data: &Market, instruments: &[InstrumentRules]) -> Catalog {
+    let dir = data.recorded().and_then(|data| data.dir().file_name());
+    let name = dir.map_or_else(|| VENUE.to_owned(), |name| name.to_string_lossy().into_owned());
+    let symbols = instruments.iter().map(|rules| rules.symbol.clone()).collect();
     Catalog { data_set: name, bar: data.bar(), symbols }
 }
 
-fn instruments_of(config: &Config, data: &DataSet) -> Vec<InstrumentSpec> {
-    let traded = |symbol: &Symbol| {
-        config.strategies.iter().any(|s| s.instruments.iter().any(|listed| listed.symbol == *symbol))
-    };
-    let rules = data.instruments().iter().filter(|rules| traded(&rules.symbol));
-    rules.map(|rules| InstrumentSpec { rules: rules.clone(), interval: data.bar() }).collect()
+fn is_traded(config: &Config, symbol: &Symbol) -> bool {
+    config.strategies.iter().any(|s| s.instruments.iter().any(|listed| listed.symbol == *symbol))
 }

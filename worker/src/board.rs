@@ -107,12 +107,11 @@ impl Board {
     /// Everything that is shown, as of now.
     pub fn snapshot(&self, state: &State) -> Arc<Snapshot> {
         let account = state.account();
-        let VenueConfig::Paper(_) = &account.venue;
         Arc::new(Snapshot {
             phase: self.phase,
             now: state.now(),
             account_name: smol_str::format_smolstr!("{}/{}", account.namespace, account.name),
-            venue: SmolStr::new_static("paper"),
+            venue: SmolStr::new_static(venue_text(&account.venue)),
             currency: account.quote_currency.as_str().into(),
             account: state.account_view(),
             account_limits: account.limits.clone(),
@@ -306,7 +305,7 @@ impl Observer for Board {
             }
             Record::Signing(signing) => {
                 tracing::debug!(
-                    intent = signing.intent.0, attempt = signing.attempt.0, request = %signing.request, "signed"
+                    intent = signing.intent.0, attempt = signing.attempt.0, request = %signing.request.hash(), "signed"
                 );
             }
             Record::External(external) => tracing::warn!(?external, "not ours: recorded, not counted"),
@@ -413,12 +412,18 @@ fn fee_worth(state: &State, fill: &Fill, rules: &InstrumentRules) -> Cash {
     if fill.fee.asset == *fill.symbol.base() {
         return rules.value_of_base(fill.fee.amount, fill.price).unwrap_or_default();
     }
-    let VenueConfig::Paper(paper) = &state.account().venue;
-    match &paper.fees.paid_in {
+    match &state.account().venue.fees().paid_in {
         FeeAsset::Other { asset, price } if *asset == fill.fee.asset => {
             fill.fee.amount.mul_div(price.0, 10_i128.pow(18), Rounding::Up).unwrap_or_default()
         }
         _ => fill.fee.amount,
+    }
+}
+
+fn venue_text(venue: &VenueConfig) -> &'static str {
+    match venue {
+        VenueConfig::Paper(_) => "paper",
+        VenueConfig::BinanceUs(_) => "binance_us",
     }
 }
 

@@ -20,3 +20,4 @@ pub mod statistics;
 pub mod summary;
 pub mod terminal;
 pub mod text;
+pub mod venue;

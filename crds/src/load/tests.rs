@@ -111,12 +111,14 @@ fn objects_from_files_get_namespace_uid_generation_and_defaults() {
     let key = Key::new("default", "paper");
     assert_eq!(uid_of(account), Some(Uid(uid(Kind::ExchangeAccount, &key))));
     assert_eq!(account.status, None, "a status in a file is not read");
-    let Venue::Paper(paper) = &account.spec.venue;
+    let Venue::Paper(paper) = &account.spec.venue else { panic!("a desk on paper") };
     assert_eq!((paper.slippage_bps.0, paper.volume_share_percent.0), (2.0, 10.0));
     assert_eq!(paper.latency, GoDuration::from("150ms"));
     assert_eq!(paper.fees, Fees::default());
     assert_eq!(paper.fees.paid_in, PaidIn::default());
-    let crate::exchange_account::MarketData::Replay(replay) = &account.spec.market_data;
+    let crate::exchange_account::MarketData::Replay(replay) = &account.spec.market_data else {
+        panic!("a replay")
+    };
     assert_eq!(replay.speed, Speed::default());
     let source = &loaded.objects.sources[&ObjectId::new(Kind::ExchangeAccount, key)];
     assert_eq!(source.lines["spec.marketData"], 9);

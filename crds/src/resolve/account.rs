@@ -1,7 +1,7 @@
 //! ExchangeAccount and its policy to the account the engine trades on.
 
 use tradewind_core::config::{
-    FeeAsset, FeeConfig, MarketDataConfig, PaperConfig, ResolvedAccount, Speed, VenueConfig,
+    BinanceUsConfig, FeeAsset, FeeConfig, MarketDataConfig, PaperConfig, ResolvedAccount, Speed, VenueConfig,
 };
 use tradewind_core::limits::{AccountLimits, Breaker, BreakerScope, Limits};
 use tradewind_core::money::Cash;
@@ -9,7 +9,7 @@ use tradewind_core::name::Asset;
 
 use super::check::Check;
 use super::policy::{self, Policy};
-use crate::exchange_account::{self as wire, ExchangeAccount, PaidIn, PaperVenue};
+use crate::exchange_account::{self as wire, BinanceUsVenue, ExchangeAccount, Fees, PaidIn, PaperVenue};
 use crate::objects::{Key, Kind, ObjectId, Objects, uid_of};
 use crate::problem::{Problem, Problems, dangling, nearest};
 
@@ -37,17 +37,26 @@ pub(super) fn resolve(objects: &Objects, key: &Key) -> Result<Account, Problems>
     if uid.is_none() {
         check.problems.push(super::no_uid(&id));
     }
-    let wire::Venue::Paper(venue) = &object.spec.venue;
-    let quote_currency = check.take("spec.venue.paper.quoteCurrency", venue.quote_currency.exact());
-    let paper = paper(venue, &mut check);
-    if object.spec.allow_live {
+    let (quote_currency, venue) = match &object.spec.venue {
+        wire::Venue::Paper(venue) => {
+            let quote_currency = check.take("spec.venue.paper.quoteCurrency", venue.quote_currency.exact());
+            (quote_currency, paper(venue, &mut check).map(VenueConfig::Paper))
+        }
+        wire::Venue::BinanceUs(venue) => {
+            let quote_currency =
+                check.take("spec.venue.binanceUs.quoteCurrency", venue.quote_currency.exact());
+            (quote_currency, binance_us(venue, &mut check).map(VenueConfig::BinanceUs))
+        }
+    };
+    let is_paper = matches!(object.spec.venue, wire::Venue::Paper(_));
+    if object.spec.allow_live && is_paper {
         let fix = "set allowLive to false or name a real venue";
         check.add("spec.allowLive", true, "must be false on a paper venue, which has no real money", fix);
     }
-    let market_data = market_data(object, &mut check);
+    let market_data = market_data(object, is_paper, &mut check);
     let policy = policy_of(objects, object, &mut check);
-    let resolved = uid.zip(quote_currency).zip(paper).zip(market_data).zip(policy);
-    let account = resolved.map(|((((uid, quote_currency), paper), market_data), policy)| {
+    let resolved = uid.zip(quote_currency).zip(venue).zip(market_data).zip(policy);
+    let account = resolved.map(|((((uid, quote_currency), venue), market_data), policy)| {
         let breakers = policy::account_breakers(&policy);
         let defaults = AccountLimits::defaults();
         Account {
@@ -56,7 +65,7 @@ pub(super) fn resolve(objects: &Objects, key: &Key) -> Result<Account, Problems>
                 namespace: key.namespace.as_str().into(),
                 name: key.name.as_str().into(),
                 quote_currency,
-                venue: VenueConfig::Paper(paper),
+                venue,
                 market_data,
                 policy: policy.name,
                 limits: AccountLimits {
@@ -111,8 +120,25 @@ pub(super) fn named_policy(objects: &Objects, from: &ObjectId, name: &str) -> Re
     Err(Problems::one(dangling(from, field, Kind::RiskPolicy, &key, unreadable, &names)))
 }
 
-fn market_data(object: &ExchangeAccount, check: &mut Check<'_>) -> Option<MarketDataConfig> {
-    let wire::MarketData::Replay(replay) = &object.spec.market_data;
+fn market_data(object: &ExchangeAccount, is_paper: bool, check: &mut Check<'_>) -> Option<MarketDataConfig> {
+    let replay = match &object.spec.market_data {
+        wire::MarketData::Replay(replay) if is_paper => replay,
+        wire::MarketData::Replay(replay) => {
+            let fix = "write marketData: {venue: {}}";
+            let message = "recorded bars say nothing of what a real venue trades at now";
+            check.add("spec.marketData.replay.dataSet", &replay.data_set, message, fix);
+            return None;
+        }
+        wire::MarketData::Venue(_) if is_paper => {
+            let fix = "write marketData: {replay: {dataSet: …}} or name a real venue";
+            check.add("spec.marketData.venue", "{}", "a paper venue has no market of its own", fix);
+            return None;
+        }
+        wire::MarketData::Venue(data) => {
+            let bar = check.take("spec.marketData.venue.bar", data.bar.exact());
+            return bar.map(|bar| MarketDataConfig::Venue { bar });
+        }
+    };
     let speed = match &replay.speed {
         wire::Speed::RealTime(_) => Some(Speed::RealTime),
         wire::Speed::Max(_) => Some(Speed::Max),
@@ -126,27 +152,44 @@ fn market_data(object: &ExchangeAccount, check: &mut Check<'_>) -> Option<Market
 fn paper(venue: &PaperVenue, check: &mut Check<'_>) -> Option<PaperConfig> {
     const AT: &str = "spec.venue.paper";
     let balances = balances(venue, check);
-    let maker = check.take(&format!("{AT}.fees.makerBps"), venue.fees.maker_bps.exact());
-    let taker = check.take(&format!("{AT}.fees.takerBps"), venue.fees.taker_bps.exact());
-    let paid_in = match &venue.fees.paid_in {
-        PaidIn::Quote(_) => Some(FeeAsset::Quote),
-        PaidIn::Received(_) => Some(FeeAsset::Received),
-        PaidIn::Other(other) => {
-            let asset = check.take(&format!("{AT}.fees.paidIn.other.asset"), other.asset.exact());
-            let price = check.take(&format!("{AT}.fees.paidIn.other.price"), other.price.exact());
-            asset.zip(price).map(|(asset, price)| FeeAsset::Other { asset, price })
-        }
-    };
+    let fees = fees(AT, &venue.fees, check);
     let slippage = check.take(&format!("{AT}.slippageBps"), venue.slippage_bps.exact());
     let latency = check.take(&format!("{AT}.latency"), venue.latency.exact());
     let volume_share = check.take(&format!("{AT}.volumeSharePercent"), venue.volume_share_percent.exact());
     Some(PaperConfig {
         balances,
-        fees: FeeConfig { maker: maker?, taker: taker?, paid_in: paid_in? },
+        fees: fees?,
         slippage: slippage?,
         latency: latency?,
         volume_share: volume_share?,
     })
+}
+
+fn binance_us(venue: &BinanceUsVenue, check: &mut Check<'_>) -> Option<BinanceUsConfig> {
+    const AT: &str = "spec.venue.binanceUs";
+    let fees = fees(AT, &venue.fees, check);
+    let slippage = check.take(&format!("{AT}.slippageBps"), venue.slippage_bps.exact());
+    Some(BinanceUsConfig {
+        endpoint: venue.endpoint.trim_end_matches('/').into(),
+        credentials: venue.credentials_secret_ref.name.0.as_str().into(),
+        fees: fees?,
+        slippage: slippage?,
+    })
+}
+
+fn fees(at: &str, fees: &Fees, check: &mut Check<'_>) -> Option<FeeConfig> {
+    let maker = check.take(&format!("{at}.fees.makerBps"), fees.maker_bps.exact());
+    let taker = check.take(&format!("{at}.fees.takerBps"), fees.taker_bps.exact());
+    let paid_in = match &fees.paid_in {
+        PaidIn::Quote(_) => Some(FeeAsset::Quote),
+        PaidIn::Received(_) => Some(FeeAsset::Received),
+        PaidIn::Other(other) => {
+            let asset = check.take(&format!("{at}.fees.paidIn.other.asset"), other.asset.exact());
+            let price = check.take(&format!("{at}.fees.paidIn.other.price"), other.price.exact());
+            asset.zip(price).map(|(asset, price)| FeeAsset::Other { asset, price })
+        }
+    };
+    Some(FeeConfig { maker: maker?, taker: taker?, paid_in: paid_in? })
 }
 
 fn balances(venue: &PaperVenue, check: &mut Check<'_>) -> Vec<(Asset, Cash)> {

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use tradewind_core::config::{ResolvedAccount, ResolvedStrategy};
 use tradewind_core::halt::Halt;
+use tradewind_core::money::Cash;
 use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::time::Millis;
 
@@ -152,20 +153,24 @@ pub fn claims(objects: &Objects, key: &Key, catalog: Option<&Catalog>) -> Vec<gr
 }
 
 /// The grants of an account read from files: nothing was granted before, and file order stands for age. Of an account
-/// with problems nothing is granted, and nothing is said of what would not fit.
-pub fn local_grants(objects: &Objects, key: &Key, catalog: Option<&Catalog>) -> Grants {
+/// with problems nothing is granted, and nothing is said of what would not fit. `found` is the money that was found at a
+/// real venue.
+pub fn local_grants(objects: &Objects, key: &Key, catalog: Option<&Catalog>, found: Option<Cash>) -> Grants {
     match resolve_account(objects, key) {
         Ok(account) => {
-            grants::grant(key, &Grants::default(), grants::whole(&account), &claims(objects, key, catalog))
+            let whole = grants::whole(&account, found);
+            grants::grant(key, &Grants::default(), whole, &claims(objects, key, catalog))
         }
         Err(_) => Grants::default(),
     }
 }
 
-/// The data set an account replays.
-pub fn data_set(account: &ExchangeAccount) -> &str {
-    let MarketData::Replay(replay) = &account.spec.market_data;
-    &replay.data_set
+/// The data set an account replays; none if its bars are its venue's.
+pub fn data_set(account: &ExchangeAccount) -> Option<&str> {
+    match &account.spec.market_data {
+        MarketData::Replay(replay) => Some(&replay.data_set),
+        MarketData::Venue(_) => None,
+    }
 }
 
 /// Every problem of a set of objects from files, each once: of all accounts, their strategies and halts, of policies
@@ -180,8 +185,10 @@ pub fn validate(objects: &Objects, catalogs: &BTreeMap<String, Catalog>) -> Prob
     }
     for object in &objects.accounts {
         let key = Key::of(object);
-        let catalog = catalogs.get(data_set(object));
-        let grants = local_grants(objects, &key, catalog);
+        let catalog = data_set(object).and_then(|name| catalogs.get(name));
+        // What is at a real venue is not asked for here: money alone is no problem of what was written.
+        let found = data_set(object).is_none().then_some(Cash(i128::MAX));
+        let grants = local_grants(objects, &key, catalog, found);
         all.extend(resolve(objects, &key, &grants, catalog).problems());
     }
     all.extend(unattached(objects));

@@ -109,14 +109,26 @@ fn account_of<'a>(context: &Context<'a>, check: &mut Check<'_>) -> Option<&'a Ac
 }
 
 fn live(context: &Context<'_>, mode: wire::Mode, check: &mut Check<'_>) {
-    let Some(account) = context.account.filter(|account| mode == wire::Mode::Live && !account.allow_live)
-    else {
-        return;
-    };
-    let tradewind_core::config::VenueConfig::Paper(_) = &account.resolved.venue;
-    let message = format!("account {} trades on paper and cannot trade live", context.key.name);
-    let fix = "set mode to Paper or name an account with a real venue and allowLive: true";
-    check.add("spec.mode", "Live", message, fix);
+    let Some(account) = context.account else { return };
+    let (paper, name) = (account.resolved.venue.is_paper(), &context.key.name);
+    match mode {
+        wire::Mode::Live if paper => {
+            let message = format!("account {name} trades on paper and cannot trade live");
+            let fix = "set mode to Paper or name an account with a real venue and allowLive: true";
+            check.add("spec.mode", "Live", message, fix);
+        }
+        wire::Mode::Live if !account.allow_live => {
+            let message = format!("account {name} does not allow live trading");
+            let fix = "set allowLive: true on the account, or name one that allows it";
+            check.add("spec.mode", "Live", message, fix);
+        }
+        wire::Mode::Paper if !paper => {
+            let message = format!("account {name} trades with real money");
+            let fix = "create the strategy with mode Live, or name an account with a paper venue";
+            check.add("spec.mode", "Paper", message, fix);
+        }
+        wire::Mode::Live | wire::Mode::Paper => {}
+    }
 }
 
 fn capital(spec: &wire::TradingStrategySpec, check: &mut Check<'_>) -> Option<Cash> {

@@ -177,6 +177,77 @@ fn account_cases() -> Vec<Case> {
     ]
 }
 
+/// The account at a real venue, with its own changes.
+pub fn real(venue: &Value) -> Value {
+    let mut account = json!({"spec": {
+        "venue": {"paper": null, "binanceUs": {
+            "credentialsSecretRef": {"name": "binance-key"}, "quoteCurrency": "USD",
+            "endpoint": "https://api.binance.us", "slippageBps": 20.0,
+            "fees": {"makerBps": 40.0, "takerBps": 60.0, "paidIn": {"quote": {}}}}},
+        "marketData": {"replay": null, "venue": {"bar": "1m"}},
+    }});
+    merge(&mut account, &json!({"spec": {"venue": {"binanceUs": venue}}}));
+    account
+}
+
+fn venue_cases() -> Vec<Case> {
+    let endpoint = |url: &str| real(&json!({"endpoint": url}));
+    let with = |patch: Value| {
+        let mut account = real(&json!({}));
+        merge(&mut account, &json!({"spec": patch}));
+        account
+    };
+    let candle = |bar: &str| with(json!({"marketData": {"venue": {"bar": bar}}}));
+    let replay = json!({"venue": null, "replay": {"dataSet": "coinbase-1h", "speed": {"max": {}}}});
+    let paper_on_venue = json!({"spec": {"marketData": {"replay": null, "venue": {"bar": "1m"}}}});
+    let paper = json!({"spec": {
+        "venue": {"binanceUs": null, "paper": {
+            "quoteCurrency": "USD", "balances": [{"asset": "USD", "amount": "1"}],
+            "fees": {"makerBps": 40.0, "takerBps": 60.0, "paidIn": {"quote": {}}},
+            "slippageBps": 2.0, "latency": "150ms", "volumeSharePercent": 10.0}},
+        "marketData": {"venue": null, "replay": {"dataSet": "coinbase-1h", "speed": {"max": {}}}},
+    }});
+    let paper_elsewhere = {
+        let mut patch = paper.clone();
+        merge(&mut patch, &json!({"spec": {"marketData": {"replay": {"dataSet": "other"}}}}));
+        patch
+    };
+    vec![
+        create(
+            ACCOUNT,
+            "a real venue takes its bars from itself and a paper venue from a data set",
+            with(json!({"allowLive": true})),
+            [with(json!({"marketData": replay})), paper_on_venue],
+        ),
+        change(
+            ACCOUNT,
+            "the kind of venue is immutable",
+            real(&json!({})),
+            with(json!({"allowLive": true})),
+            [paper, paper_elsewhere],
+        ),
+        create(
+            ACCOUNT,
+            "endpoint must be https, or http to the loopback address or a Service",
+            endpoint("http://simulator.desk.svc:8080"),
+            [endpoint("http://api.binance.us"), endpoint("http://127.0.0.1.example.com")],
+        ),
+        change(
+            ACCOUNT,
+            "endpoint is immutable",
+            real(&json!({})),
+            real(&json!({"credentialsSecretRef": {"name": "other-key"}})),
+            [endpoint("https://127.0.0.1:8443"), endpoint("http://localhost")],
+        ),
+        create(
+            ACCOUNT,
+            "marketData.venue.bar must be a candle the venue has",
+            candle("60m"),
+            [candle("2m"), candle("30s")],
+        ),
+    ]
+}
+
 fn ledger_cases() -> Vec<Case> {
     let sqlite = |sqlite: Value| json!({"spec": {"ledger": {"sqlite": sqlite}}});
     let size = |size: &str| sqlite(json!({"size": size}));
@@ -262,6 +333,7 @@ pub fn cases() -> Vec<Case> {
     strategy_cases()
         .into_iter()
         .chain(account_cases())
+        .chain(venue_cases())
         .chain(ledger_cases())
         .chain(policy_and_halt_cases())
         .collect()

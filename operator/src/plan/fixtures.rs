@@ -121,7 +121,7 @@ pub(crate) fn grant(objects: &mut Objects) {
     let key = Key::new("desk", "paper");
     let account = resolve::resolve_account(objects, &key).unwrap();
     let claims = resolve::claims(objects, &key, None);
-    let granted = grants::grant(&key, &Grants::default(), grants::whole(&account), &claims);
+    let granted = grants::grant(&key, &Grants::default(), grants::whole(&account, None), &claims);
     objects.accounts[0].status.get_or_insert_default().grants = granted.to_status();
 }
 

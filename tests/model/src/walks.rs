@@ -32,7 +32,7 @@ pub const TRADED: Bounds = Bounds { cancels: 1, throttles: 1, partial_fills: tru
 
 /// Cancels that cross fills, with a second entry that may follow as soon as the first order counts for less.
 pub const CANCELLED: Bounds =
-    Bounds { horizon: 6, intents: 2, attempts: 1, cancels: 2, partial_fills: true, ..WIRE };
+    Bounds { horizon: 6, intents: 2, attempts: 1, cancels: 1, partial_fills: true, ..WIRE };
 
 /// What was bought is sold while the worker changes. Walked by `make model-check`.
 pub const SOLD: Bounds =

@@ -40,6 +40,53 @@ pub struct ResolvedAccount {
 pub enum VenueConfig {
     /// The simulated venue.
     Paper(PaperConfig),
+    /// Binance.US.
+    BinanceUs(BinanceUsConfig),
+}
+
+impl VenueConfig {
+    /// What each trade costs there.
+    pub fn fees(&self) -> &FeeConfig {
+        match self {
+            Self::Paper(paper) => &paper.fees,
+            Self::BinanceUs(venue) => &venue.fees,
+        }
+    }
+
+    /// How much worse than the mark a taker is expected to fill.
+    pub fn slippage(&self) -> BasisPoints {
+        match self {
+            Self::Paper(paper) => paper.slippage,
+            Self::BinanceUs(venue) => venue.slippage,
+        }
+    }
+
+    /// The kind of venue, as people are told it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Paper(_) => "Paper",
+            Self::BinanceUs(_) => "BinanceUs",
+        }
+    }
+
+    /// Whether its money is simulated by the worker itself.
+    pub fn is_paper(&self) -> bool {
+        matches!(self, Self::Paper(_))
+    }
+}
+
+/// An account at Binance.US.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BinanceUsConfig {
+    /// Scheme, host and port of the venue; the adapter reads it.
+    pub endpoint: SmolStr,
+    /// Name of the Secret with the account's key. What is in it never comes here.
+    pub credentials: SmolStr,
+    /// What each trade is expected to cost. What a fill really cost is in the fill.
+    pub fees: FeeConfig,
+    /// How much worse than the mark a taker is expected to fill.
+    pub slippage: BasisPoints,
 }
 
 /// The simulated venue's settings.
@@ -98,6 +145,11 @@ pub enum MarketDataConfig {
         data_set: SmolStr,
         /// How fast time passes.
         speed: Speed,
+    },
+    /// Candles and prices of the venue itself, as they come.
+    Venue {
+        /// Length of the candles.
+        bar: Millis,
     },
 }
 

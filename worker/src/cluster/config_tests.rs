@@ -202,7 +202,10 @@ fn venue_and_market_data_stay_those_of_the_start() {
     let mut changed = published(vec![]);
     changed.account.account.policy = "other".into();
     let tradewind_core::config::MarketDataConfig::Replay { data_set, .. } =
-        &mut changed.account.account.market_data;
+        &mut changed.account.account.market_data
+    else {
+        panic!("an account on a data set");
+    };
     *data_set = "elsewhere".into();
     let composed = composed(&changed, Standing::Live, None);
     assert_eq!(composed.config.account.policy, "other");

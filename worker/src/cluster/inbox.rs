@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use smol_str::SmolStr;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use tradewind_core::config::Config;
 use tradewind_core::engine::State;
 use tradewind_core::event::EventKind;
 use tradewind_core::name::Uid;
@@ -130,6 +131,11 @@ impl Inbox {
 pub struct Shared(pub Rc<RefCell<Inbox>>);
 
 impl Shared {
+    /// The configuration in force, once there is one.
+    pub fn told(&self) -> Option<Config> {
+        self.0.borrow().desk.told().map(|told| told.config.clone())
+    }
+
     /// Waits until something came in.
     pub async fn ready(&self) {
         std::future::poll_fn(|context| self.0.borrow_mut().poll(context)).await;

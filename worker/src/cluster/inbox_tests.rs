@@ -4,7 +4,7 @@ use tradewind_core::config::{Config, VenueConfig};
 use tradewind_core::event::{Record, Report};
 use tradewind_core::order::{Epoch, Incarnation};
 use tradewind_core::recovery::LedgerIdentity;
-use tradewind_core::time::Timestamp;
+use tradewind_core::time::{Millis, Timestamp};
 use tradewind_crds::objects::Key;
 use tradewind_ledger::MemoryLedger;
 use tradewind_venues::PaperVenue;
@@ -33,7 +33,7 @@ fn identity() -> LedgerIdentity {
 
 /// A worker without a strategy to run: halts do not ask for one.
 struct Worker {
-    driver: Driver<MemoryLedger, Nobody>,
+    driver: Driver<MemoryLedger, PaperVenue, Nobody>,
     inputs: mpsc::Sender<Input>,
     answers: mpsc::Sender<(Call, Answer)>,
     made: Rc<RefCell<Vec<Call>>>,
@@ -43,7 +43,7 @@ struct Worker {
 impl Worker {
     async fn start(ledger: MemoryLedger) -> Self {
         let config = Config { account: account(), strategies: Vec::new() };
-        let VenueConfig::Paper(paper) = &config.account.venue;
+        let VenueConfig::Paper(paper) = &config.account.venue else { panic!("a desk on paper") };
         let venue = PaperVenue::in_memory(paper, &config.account.quote_currency, &[]).unwrap();
         let start = Start {
             config: config.clone(),
@@ -51,6 +51,7 @@ impl Worker {
             ledger: Some(ledger),
             identity: identity(),
             venue,
+            lease: Millis(0),
             journal: Journal::keeping(Vec::new()),
             observer: Nobody,
         };

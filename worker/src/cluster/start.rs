@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use smol_str::SmolStr;
-use tradewind_core::config::{Config, MarketDataConfig};
+use tradewind_core::config::Config;
 use tradewind_core::engine::InstrumentSpec;
 use tradewind_crds::problem::Problems;
 use tradewind_crds::published::Published;
 use tradewind_crds::resolve::Catalog;
 
 use super::config::{ConfigError, Reading, read, read_dir};
-use crate::assembly::Assembly;
+use crate::assembly::{Assembly, Market, Offer, VENUE};
 use crate::market_data::{DataSet, MarketDataError};
 
 /// The configuration last taken over, in the data directory.
@@ -59,11 +59,7 @@ pub(crate) fn save(published: &Published, data_dir: &Path) {
 
 /// The market data of the account: all instruments that have candles, so that a strategy may come to any of them while
 /// the worker runs.
-pub(crate) fn market(
-    published: &Published,
-    dirs: &[PathBuf],
-) -> Result<(DataSet, Vec<InstrumentSpec>, Catalog), MarketDataError> {
-    let MarketDataConfig::Replay { data_set, .. } = &published.account.account.market_data;
+pub(crate) fn recorded(data_set: &str, dirs: &[PathBuf]) -> Result<Offered, MarketDataError> {
     let data = DataSet::find(data_set, dirs)?;
     let interval = data.bar();
     let there = data.instruments().iter().filter(|rules| match data.file(&rules.symbol) {
@@ -76,11 +72,31 @@ pub(crate) fn market(
     let instruments: Vec<InstrumentSpec> =
         there.map(|rules| InstrumentSpec { rules: rules.clone(), interval }).collect();
     let symbols = instruments.iter().map(|spec| spec.rules.symbol.clone()).collect();
-    let catalog = Catalog { data_set: data_set.to_string(), bar: interval, symbols };
-    Ok((data, instruments, catalog))
+    let catalog = Catalog { data_set: data_set.to_owned(), bar: interval, symbols };
+    Ok(Offered { data: Market::Recorded(data), instruments, catalog })
+}
+
+/// What an exchange offers.
+pub(crate) fn offered(offer: Offer) -> Offered {
+    let Offer { data, instruments, .. } = offer;
+    let bar = data.bar();
+    let symbols = instruments.iter().map(|rules| rules.symbol.clone()).collect();
+    let specs = instruments.into_iter().map(|rules| InstrumentSpec { rules, interval: bar });
+    Offered {
+        data,
+        instruments: specs.collect(),
+        catalog: Catalog { data_set: VENUE.to_owned(), bar, symbols },
+    }
+}
+
+/// What an account can be traded in.
+pub(crate) struct Offered {
+    pub(crate) data: Market,
+    pub(crate) instruments: Vec<InstrumentSpec>,
+    pub(crate) catalog: Catalog,
 }
 
 /// All of it together, as the loop takes it.
-pub(crate) fn assembly(config: Config, data: DataSet, instruments: Vec<InstrumentSpec>) -> Assembly {
+pub(crate) fn assembly(config: Config, data: Market, instruments: Vec<InstrumentSpec>) -> Assembly {
     Assembly { config, halts: Vec::new(), problems: Problems::default(), data, instruments }
 }

@@ -135,7 +135,7 @@ impl Surroundings {
                 );
             }
             Err(reason) => {
-                let now = driver.state.now();
+                let now = driver.now();
                 let account = driver.state.account().name.clone();
                 // The clock's, like that of any TradingHalt: the engine's has not begun on a new ledger.
                 let since = Timestamp(jiff::Timestamp::now().as_millisecond());

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use kube::{Client, Config};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tradewind_core::config::{MarketDataConfig, ResolvedAccount};
+use tradewind_core::config::{MarketDataConfig, ResolvedAccount, Speed};
 use tradewind_core::event::EventKind;
 use tradewind_core::halt::EntryBlock;
-use tradewind_core::time::Timestamp;
+use tradewind_core::time::{Millis, Timestamp};
 use tradewind_crds::names;
 use tradewind_crds::objects::Key;
 use tradewind_ledger::{Ledger, LedgerReader, SqliteOptions};
@@ -35,7 +35,7 @@ use crate::commands::cluster::Options;
 use crate::feed::Grouped;
 use crate::http;
 use crate::market_data::Bounds;
-use crate::session::{self, Around, Doors, Ended, Plan, Running, Waited, Whose};
+use crate::session::{self, Around, Connected, Doors, Ended, Live, Opening, Plan, Running, Waited, Whose};
 use crate::snapshot::{Phase, Snapshot};
 
 /// How long the bars of a replay wait for entries to be possible: its time is not the world's, and nothing is lost.
@@ -47,19 +47,16 @@ const CONNECT: Duration = Duration::from_secs(3);
 
 /// Runs until it is asked to stop.
 pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
-    let shutdown = session::shutdown_signal()?;
+    let mut shutdown = session::shutdown_signal()?;
     let (account, namespace, pod) = (&options.account, &options.namespace, &options.pod_name);
     tracing::info!(account, namespace, pod, version = env!("CARGO_PKG_VERSION"), "worker started");
-    let (mut desk, mut assembly) = desk(options)?;
+    let Some((desk, assembly, mut driver)) = opened(options, &mut shutdown).await? else { return Ok(()) };
     let scope = desk.scope().clone();
     let account = assembly.config.account.clone();
-    let ledger = ledger_options(options, &account);
-    let mut driver = session::open(&mut assembly, &options.data_dir, &ledger, Whose::Anyones).await?;
-    remember(&mut desk, &driver, &mut assembly);
     let suspects: Suspects = Arc::new(Mutex::new(Vec::new()));
     crash::watch_panics(&options.data_dir, driver.state.probe(), Arc::clone(&suspects));
     // Closed before anything can happen, until something is seen.
-    let now = driver.state.now();
+    let now = driver.now();
     driver.handle(now, EventKind::EntryGate(Some(EntryBlock::Blind))).await?;
 
     let config = cluster_config().await?;
@@ -90,7 +87,14 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
         taken_over: None,
         heirs: 0,
     };
-    let ended = work(&mut driver, &assembly, &mut around, options.keep_days).await;
+    let ended = match assembly.config.account.market_data {
+        MarketDataConfig::Replay { speed, .. } => {
+            work(&mut driver, &assembly, &mut around, speed, options.keep_days).await
+        }
+        MarketDataConfig::Venue { bar } => {
+            live(&mut driver, &assembly, &mut around, Live::new(bar, options.keep_days)).await
+        }
+    };
     if ended.is_ok() {
         driver.observer.set_phase(Phase::Draining);
         driver.flush().await?;
@@ -111,6 +115,36 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// What the pod was given, its ledger and its venue. None: somebody asked to stop before the venue answered.
+async fn opened(
+    options: &Options,
+    shutdown: &mut watch::Receiver<bool>,
+) -> Result<Option<(Desk, Assembly, Running)>, CommandError> {
+    let given = start::configuration(&options.config_dir, &options.data_dir)?;
+    let (exchange, offered) = match &given.published.account.account.market_data {
+        MarketDataConfig::Replay { data_set, .. } => (None, start::recorded(data_set, &options.market_data)?),
+        MarketDataConfig::Venue { .. } => {
+            let account = &given.published.account.account;
+            let found = session::connect(account, options.credentials.as_ref(), shutdown).await?;
+            let Some(Connected { venue, offer }) = found else { return Ok(None) };
+            (Some(venue), start::offered(offer))
+        }
+    };
+    let (mut desk, mut assembly) = desk(options, given, offered);
+    let account = assembly.config.account.clone();
+    let opening = Opening {
+        data_dir: &options.data_dir,
+        ledger: ledger_options(options, &account),
+        whose: Whose::Anyones,
+        exchange,
+        // As long as another worker may believe in its Lease.
+        lease: Millis(i64::try_from(lease::DURATION.as_millis()).unwrap_or(i64::MAX)),
+    };
+    let driver = session::open(&mut assembly, opening).await?;
+    remember(&mut desk, &driver, &mut assembly);
+    Ok(Some((desk, assembly, driver)))
+}
+
 /// The desk learns of strategies that are gone and still hold something, and what it then tells is what is started with.
 fn remember(desk: &mut Desk, driver: &Running, assembly: &mut Assembly) {
     let gone = driver.state.strategy_views().into_iter().filter(|view| !view.present);
@@ -125,6 +159,7 @@ async fn work(
     driver: &mut Running,
     assembly: &Assembly,
     around: &mut Surroundings,
+    speed: Speed,
     keep_days: u32,
 ) -> Result<(), CommandError> {
     if around.trust.at_start.is_new() && !first_rows(driver, around).await? {
@@ -146,7 +181,6 @@ async fn work(
     if !sight(driver, around).await? {
         return Ok(());
     }
-    let MarketDataConfig::Replay { speed, .. } = assembly.config.account.market_data;
     let plan = Plan { interval, speed, keep_days };
     if session::trade(driver, &mut feed, first, &plan, around).await? == Ended::Drained {
         return Ok(());
@@ -165,6 +199,31 @@ async fn work(
         around.show(driver)?;
     }
     Ok(())
+}
+
+/// From recovery at an exchange until somebody asks to stop; then no entry stays open.
+async fn live(
+    driver: &mut Running,
+    assembly: &Assembly,
+    around: &mut Surroundings,
+    mut live: Live,
+) -> Result<(), CommandError> {
+    if around.trust.at_start.is_new() && !first_rows(driver, around).await? {
+        return Ok(());
+    }
+    around.now(driver);
+    let inbox = around.inbox.clone();
+    // What was taken over meanwhile holds, not what was mounted at the start.
+    let config = || inbox.told().unwrap_or_else(|| assembly.config.clone());
+    if live.recover(driver, &config, around).await? {
+        around.recall(driver).await?;
+        around.take_over(driver);
+        driver.observer.set_phase(Phase::Running);
+        around.now(driver);
+        live.trade(driver, around).await?;
+    }
+    driver.observer.set_phase(Phase::Draining);
+    live.drain(driver).await
 }
 
 /// A new ledger has nothing to exit from: it takes its first row when the Lease knows of it, or of another. False when
@@ -204,9 +263,8 @@ async fn sight(driver: &mut Running, around: &mut Surroundings) -> Result<bool, 
 }
 
 /// What is known before anything is seen, and what it runs on.
-fn desk(options: &Options) -> Result<(Desk, Assembly), CommandError> {
-    let given = start::configuration(&options.config_dir, &options.data_dir)?;
-    let (data, instruments, catalog) = start::market(&given.published, &options.market_data)?;
+fn desk(options: &Options, given: start::Given, offered: start::Offered) -> (Desk, Assembly) {
+    let start::Offered { data, instruments, catalog } = offered;
     let scope = Scope {
         account: Key::new(&options.namespace, &options.account),
         operator_namespace: given.published.account.operator_namespace.clone(),
@@ -218,7 +276,7 @@ fn desk(options: &Options) -> Result<(Desk, Assembly), CommandError> {
     }
     let composed = desk.compose();
     desk.tell(composed.clone());
-    Ok((desk, start::assembly(composed.config, data, instruments)))
+    (desk, start::assembly(composed.config, data, instruments))
 }
 
 fn ledger_options(options: &Options, account: &ResolvedAccount) -> SqliteOptions {

@@ -94,6 +94,9 @@ pub struct Outcome {
     pub warnings: Vec<String>,
 }
 
+/// Why an account cannot be backtested.
+const NO_PAPER: &str = "a backtest needs an account with a paper venue; name one";
+
 /// Runs a whole feed through engine and venue, forgetting everything but the statistics.
 pub async fn run_feed<F: Feed>(
     config: &Config,
@@ -103,16 +106,19 @@ pub async fn run_feed<F: Feed>(
     mut on_bars: impl FnMut(usize),
 ) -> Result<Outcome, CommandError> {
     let interval = instruments.first().map_or(Millis(0), |i| i.interval);
-    let VenueConfig::Paper(paper) = &config.account.venue;
+    let VenueConfig::Paper(paper) = &config.account.venue else {
+        return Err(CommandError::Usage(NO_PAPER.to_owned()));
+    };
     let rules: Vec<_> = instruments.iter().map(|i| i.rules.clone()).collect();
     let venue = PaperVenue::in_memory(paper, &config.account.quote_currency, &rules)?;
-    let start: Start<MemoryLedger, Sink> = Start {
+    let start: Start<MemoryLedger, PaperVenue, Sink> = Start {
         config: config.clone(),
         instruments: instruments.to_vec(),
         ledger: None,
         // No order leaves the process: one tag is as good as another, and two runs must give the same bytes.
         identity: LedgerIdentity { incarnation: Incarnation(0), epoch: Epoch(1) },
         venue,
+        lease: Millis(0),
         journal: Journal::forgetting(),
         observer: sink,
     };

@@ -24,6 +24,9 @@ pub struct Options {
     /// Folder with data sets; may be repeated.
     #[arg(long, value_name = "DIR", default_value = "/usr/share/tradewind/data")]
     pub market_data: Vec<PathBuf>,
+    /// Folder with the files apiKey and apiSecret, for an account at a real venue. Nothing of them is ever logged.
+    #[arg(long, value_name = "DIR", env = "TRADEWIND_CREDENTIALS")]
+    pub credentials: Option<PathBuf>,
     /// Days of event time after which decisions and equity are deleted; orders, fills and halts are kept for ever.
     #[arg(long, value_name = "DAYS", default_value_t = 400)]
     pub keep_days: u32,

@@ -13,6 +13,7 @@ use tradewind_core::time::Timestamp;
 use tradewind_crds::load::uid;
 use tradewind_crds::objects::{Key, Kind};
 use tradewind_ledger::{Batch, Ledger, LedgerReader, SqliteLedger, SqliteOptions, SqliteReader};
+use tradewind_venues::DrivenVenue;
 
 use super::CommandError;
 use super::run::LEDGER_FILE;
@@ -99,11 +100,11 @@ async fn ask(data_dir: &Path, command: &Command, out: &mut dyn Write) -> Result<
 }
 
 /// The driver's answer to a command. The halt is durable when the answer is given.
-pub async fn answer<L: Ledger>(
-    driver: &mut Driver<L, Board>,
+pub async fn answer<L: Ledger, V: DrivenVenue>(
+    driver: &mut Driver<L, V, Board>,
     request: ControlRequest,
 ) -> Result<(), DriverError> {
-    let now = driver.state.now();
+    let now = driver.now();
     let change = change_of(&request.command, &Facts::of_driver(driver), now);
     let reply = match change {
         Err(error) => ControlReply::Refused { message: error.to_string() },
@@ -131,7 +132,7 @@ struct Facts {
 }
 
 impl Facts {
-    fn of_driver<L: Ledger>(driver: &Driver<L, Board>) -> Self {
+    fn of_driver<L: Ledger, V: DrivenVenue>(driver: &Driver<L, V, Board>) -> Self {
         let state = &driver.state;
         let views = state.strategy_views();
         let symbols = views.iter().flat_map(|v| v.config.instruments.iter().map(|i| i.symbol.clone()));

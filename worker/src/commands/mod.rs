@@ -36,6 +36,20 @@ pub enum CommandError {
     /// The paper venue could not be opened.
     #[error(transparent)]
     Paper(#[from] tradewind_venues::paper::PaperError),
+    /// The venue could not be asked.
+    #[error(transparent)]
+    Venue(#[from] tradewind_venues::VenueError),
+    /// The account's endpoint is none.
+    #[error(transparent)]
+    Endpoint(tradewind_venues::binance_us::EndpointError),
+    /// A real venue without a key.
+    #[error(
+        "the account is at a real venue and needs its key; name the folder with the files apiKey and apiSecret by --credentials or TRADEWIND_CREDENTIALS"
+    )]
+    NoCredentials,
+    /// A real venue on recorded bars.
+    #[error("a real venue is not traded on recorded bars; write marketData: {{venue: {{}}}}")]
+    RecordedAtVenue,
     /// The data could not be read.
     #[error(transparent)]
     MarketData(#[from] MarketDataError),
@@ -101,10 +115,15 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// What an exchange answered, or did not.
+    pub(crate) fn exchange(error: tradewind_venues::binance_us::BinanceError) -> Self {
+        Self::Venue(error.into())
+    }
+
     /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Assembly(_) | Self::Usage(_) => 2,
+            Self::Assembly(_) | Self::Usage(_) | Self::Endpoint(_) | Self::NoCredentials => 2,
             _ => 1,
         }
     }

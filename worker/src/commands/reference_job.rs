@@ -65,7 +65,7 @@ pub fn config() -> Result<(Config, Vec<InstrumentSpec>), CommandError> {
     let catalog = Catalog { data_set: "rows".to_owned(), bar: MINUTE, symbols: vec![symbol] };
     let keys = loaded.objects.account_keys();
     let key = keys.first().ok_or_else(|| usage("reference-job.yaml holds no account".to_owned()))?;
-    let grants = local_grants(&loaded.objects, key, Some(&catalog));
+    let grants = local_grants(&loaded.objects, key, Some(&catalog), None);
     let resolution = resolve(&loaded.objects, key, &grants, Some(&catalog));
     let mut problems = resolution.problems();
     problems.extend(loaded.problems);

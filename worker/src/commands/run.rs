@@ -13,18 +13,18 @@ use tokio::sync::watch;
 use tradewind_core::config::{MarketDataConfig, ResolvedAccount, Speed};
 use tradewind_core::event::{EventKind, HaltChange};
 use tradewind_core::halt::HaltOrigin;
-use tradewind_core::time::Timestamp;
+use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::{LedgerReader, SqliteOptions};
 
 use super::{CommandError, control, validate};
-use crate::assembly::{Assembly, search_dirs};
+use crate::assembly::{Assembly, Chosen, search_dirs};
 use crate::feed::Grouped;
 use crate::http;
 use crate::market_data::Bounds;
 use crate::screen::Screen;
 use crate::session::{
-    self, Around, Doors, Ended, Plan, Running, SHOW_EVERY, Waited, Whose, random_incarnation, report_quality,
-    shutdown_signal,
+    self, Around, Connected, Doors, Ended, Live, Opening, Plan, Running, SHOW_EVERY, Waited, Whose,
+    random_incarnation, report_quality, shutdown_signal,
 };
 pub use crate::session::{LEDGER_FILE, PAPER_FILE};
 use crate::snapshot::{Phase, Snapshot};
@@ -32,6 +32,8 @@ use crate::summary;
 
 /// Bars between two looks at commands while bars come as fast as they can.
 const BREATH: u32 = 64;
+/// Why `--speed` says nothing.
+const NO_SPEED: &str = "--speed is for recorded bars; those of a venue come as they come";
 /// The largest factor of a replay's speed, as in the API.
 const MAX_FACTOR: u32 = 1_000_000;
 
@@ -57,6 +59,9 @@ pub struct Options {
     /// says.
     #[arg(long, value_name = "SPEED", value_parser = speed)]
     pub speed: Option<Speed>,
+    /// Folder with the files apiKey and apiSecret, for an account at a real venue. Nothing of them is ever logged.
+    #[arg(long, value_name = "DIR", env = "TRADEWIND_CREDENTIALS")]
+    pub credentials: Option<PathBuf>,
     /// Plain lines even on a terminal.
     #[arg(long)]
     pub plain: bool,
@@ -74,12 +79,30 @@ pub struct Options {
 /// The command.
 pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), CommandError> {
     let dirs = search_dirs(&options.market_data, &options.files);
-    let mut assembly = Assembly::load(&options.files, options.account.as_deref(), &dirs)?;
+    let chosen = Chosen::read(&options.files, options.account.as_deref())?;
+    let mut shutdown = shutdown_signal()?;
+    let (mut assembly, exchange) = if let Some(data) = chosen.recorded(&dirs)? {
+        (Assembly::recorded(chosen, data)?, None)
+    } else {
+        if options.speed.is_some() {
+            return Err(CommandError::Usage(NO_SPEED.to_owned()));
+        }
+        let account = chosen.account()?;
+        let found = session::connect(&account, options.credentials.as_ref(), &mut shutdown).await?;
+        let Some(Connected { venue, offer }) = found else { return Ok(()) };
+        (chosen.assemble(offer)?, Some(venue))
+    };
     validate::warn(&assembly.problems);
-    let shutdown = shutdown_signal()?;
 
-    let ledger = ledger_options(&assembly.config.account);
-    let mut driver = session::open(&mut assembly, &options.data_dir, &ledger, Whose::Ours).await?;
+    let opening = Opening {
+        data_dir: &options.data_dir,
+        ledger: ledger_options(&assembly.config.account),
+        whose: Whose::Ours,
+        exchange,
+        // A lock on the file keeps two workers apart.
+        lease: Millis(0),
+    };
+    let mut driver = session::open(&mut assembly, opening).await?;
     let (snapshots, shown) = watch::channel(driver.observer.snapshot(&driver.state));
     let addresses = http::Addresses {
         portfolio: options.portfolio_address,
@@ -95,20 +118,16 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
         term.as_deref(),
     );
 
-    let mut feed = Grouped::new(assembly.merge(Bounds::default())?, assembly.data.bar());
-    let first = session::recover(&mut driver, &assembly, &mut feed).await?;
-    take_over_halts(&mut driver, &assembly).await?;
-    driver.observer.set_phase(Phase::Running);
     let mut local = Local { doors, shutdown, snapshots, screen, out, last: None, breath: 0 };
-    local.now(&driver)?;
-
-    let MarketDataConfig::Replay { speed, .. } = assembly.config.account.market_data;
-    let speed = options.speed.unwrap_or(speed);
-    let plan = Plan { interval: assembly.data.bar(), speed, keep_days: options.keep_days };
-    let ended = session::trade(&mut driver, &mut feed, first, &plan, &mut local).await?;
-    driver.observer.set_phase(if ended == Ended::Completed { Phase::Completed } else { Phase::Draining });
-    driver.flush().await?;
-    report_quality(&mut driver, &mut feed);
+    let ended = match assembly.config.account.market_data {
+        MarketDataConfig::Replay { speed, .. } => {
+            let speed = options.speed.unwrap_or(speed);
+            replay(&mut driver, &assembly, speed, options.keep_days, &mut local).await?
+        }
+        MarketDataConfig::Venue { bar } => {
+            live(&mut driver, &assembly, Live::new(bar, options.keep_days), &mut local).await?
+        }
+    };
     local.now(&driver)?;
     let Local { doors, mut screen, out, .. } = local;
     screen.leave();
@@ -121,6 +140,49 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
         write!(out, "{}", summary::render(word, &board.snapshot(&state), &counts.0, &counts.1))?;
     }
     Ok(())
+}
+
+/// From recovery to the end of the data, or until somebody asks to stop.
+async fn replay(
+    driver: &mut Running,
+    assembly: &Assembly,
+    speed: Speed,
+    keep_days: u32,
+    local: &mut Local<'_>,
+) -> Result<Ended, CommandError> {
+    let mut feed = Grouped::new(assembly.merge(Bounds::default())?, assembly.data.bar());
+    let first = session::recover(driver, assembly, &mut feed).await?;
+    take_over_halts(driver, assembly).await?;
+    driver.observer.set_phase(Phase::Running);
+    local.now(driver)?;
+    let plan = Plan { interval: assembly.data.bar(), speed, keep_days };
+    let ended = session::trade(driver, &mut feed, first, &plan, local).await?;
+    driver.observer.set_phase(if ended == Ended::Completed { Phase::Completed } else { Phase::Draining });
+    driver.flush().await?;
+    report_quality(driver, &mut feed);
+    Ok(ended)
+}
+
+/// From recovery until somebody asks to stop.
+async fn live(
+    driver: &mut Running,
+    assembly: &Assembly,
+    mut live: Live,
+    local: &mut Local<'_>,
+) -> Result<Ended, CommandError> {
+    local.now(driver)?;
+    // Before anything can be entered.
+    take_over_halts(driver, assembly).await?;
+    let ended = if live.recover(driver, &|| assembly.config.clone(), local).await? {
+        driver.observer.set_phase(Phase::Running);
+        local.now(driver)?;
+        live.trade(driver, local).await?
+    } else {
+        Ended::Drained
+    };
+    driver.observer.set_phase(Phase::Draining);
+    live.drain(driver).await?;
+    Ok(ended)
 }
 
 /// What `--speed` says. The factors are those an account may name.
@@ -154,7 +216,7 @@ fn is_local(name: &str) -> bool {
 /// Halts in the files hold; those that stood in the files before and are gone are resumed. Local halts and those of
 /// breakers are resumed by name only.
 async fn take_over_halts(driver: &mut Running, assembly: &Assembly) -> Result<(), CommandError> {
-    let now = driver.state.now();
+    let now = driver.now();
     let gone: Vec<_> = driver
         .state
         .halts()

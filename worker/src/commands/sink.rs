@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use tradewind_core::config::{FeeAsset, VenueConfig};
+use tradewind_core::config::FeeAsset;
 use tradewind_core::decision::{Decision, Outcome, StrategyId};
 use tradewind_core::engine::State;
 use tradewind_core::event::{Record, Report};
@@ -123,8 +123,7 @@ impl Sink {
 
     fn on_fill(&mut self, state: &State, fill: &Fill) {
         self.fills += 1;
-        let VenueConfig::Paper(paper) = &state.account().venue;
-        let fee_price: Option<Cash> = match &paper.fees.paid_in {
+        let fee_price: Option<Cash> = match &state.account().venue.fees().paid_in {
             FeeAsset::Other { asset, price } if *asset == fill.fee.asset => Some(*price),
             _ => None,
         };

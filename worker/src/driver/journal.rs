@@ -87,6 +87,11 @@ impl Journal {
         self.dirty = true;
     }
 
+    /// Whether rows wait: the passing of time alone is not worth a commit.
+    pub(super) fn has_rows(&self) -> bool {
+        !(self.records.is_empty() && self.decisions.is_empty() && self.equity.is_empty())
+    }
+
     /// Decisions that wait.
     pub(super) fn waiting(&self) -> usize {
         self.decisions.len()

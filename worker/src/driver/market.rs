@@ -4,6 +4,7 @@ use tradewind_core::instrument::{Bar, InstrumentId};
 use tradewind_core::order::OrderUpdate;
 use tradewind_core::time::Millis;
 use tradewind_ledger::Ledger;
+use tradewind_venues::driven::DrivenVenue;
 use tradewind_venues::paper::Phase;
 
 use super::{Driver, DriverError, Observer};
@@ -11,7 +12,7 @@ use super::{Driver, DriverError, Observer};
 /// Decisions that may wait for the next commit: they are worth less than a sync of the disk each.
 const DECISIONS_A_COMMIT: usize = 512;
 
-impl<L: Ledger, O: Observer> Driver<L, O> {
+impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// The bars that close at one time, of one interval: first the venue trades on them, then the engine sees them.
     #[inline]
     pub async fn on_bars(
@@ -96,10 +97,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
         bar: &Bar,
         interval: Millis,
     ) -> Result<(), DriverError> {
-        let mut plan = match phase {
-            Phase::Open => self.venue.plan_open(id, bar, interval)?,
-            Phase::Range => self.venue.plan_range(id, bar, interval)?,
-        };
+        let Some(mut plan) = self.venue.plan(phase, id, bar, interval)? else { return Ok(()) };
         if !plan.is_empty() && !self.forget() {
             self.flush().await?;
         }

@@ -2,9 +2,11 @@
 //!
 //! It promises the order in which things become real: what is pending in the ledger is durable before the venue's book
 //! changes, an intent is durable before its order is sent, and each order is sent once. It decides nothing. It must not
-//! read a clock for anything that reaches the engine: time comes with the bars.
+//! read a clock for anything that reaches the engine: time comes with the bars, or from the venue it drives
+//! ([`DrivenVenue::clock`]); it waits for no timer and opens no file.
 
 mod journal;
+mod live;
 mod market;
 mod news;
 mod reconcile;
@@ -21,8 +23,8 @@ use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::order::{ClientOrderId, Fill, IntentId, OrderRef, OrderRequest, OrderState, OrderUpdate};
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{Ledger, LedgerError};
-use tradewind_venues::paper::{PaperError, PaperVenue};
-use tradewind_venues::port::{CancelOutcome, Lookup, OrderSnapshot, Venue, VenueError};
+use tradewind_venues::driven::DrivenVenue;
+use tradewind_venues::port::{CancelOutcome, Lookup, OrderSnapshot, VenueError};
 
 pub use journal::{Journal, decision_row, outcome_words};
 pub use news::{LastLook, News};
@@ -37,9 +39,6 @@ pub enum DriverError {
     /// The venue could not answer.
     #[error(transparent)]
     Venue(#[from] VenueError),
-    /// The paper venue's book could not be written.
-    #[error(transparent)]
-    Paper(#[from] PaperError),
     /// The ledger's rows do not make a state.
     #[error(transparent)]
     Recover(#[from] tradewind_core::engine::RecoverError),
@@ -62,13 +61,13 @@ pub trait Observer {
 }
 
 /// The engine with what surrounds it. Without a ledger nothing is durable and every commit succeeds: backtests.
-pub struct Driver<L, O> {
+pub struct Driver<L, V, O> {
     /// The engine.
     pub state: State,
     /// Who watches.
     pub observer: O,
     pub(super) ledger: Option<L>,
-    pub(super) venue: PaperVenue,
+    pub(super) venue: V,
     pub(super) journal: Journal,
     effects: Effects,
     actions: VecDeque<Action>,
@@ -92,9 +91,9 @@ enum Action {
     Cancel(OrderRef),
 }
 
-impl<L: Ledger, O: Observer> Driver<L, O> {
+impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// A driver around an engine that is about to start.
-    pub fn new(state: State, ledger: Option<L>, venue: PaperVenue, journal: Journal, observer: O) -> Self {
+    pub fn new(state: State, ledger: Option<L>, venue: V, journal: Journal, observer: O) -> Self {
         Self {
             state,
             observer,
@@ -111,6 +110,12 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
             external: BTreeSet::new(),
             last_look: None,
         }
+    }
+
+    /// The time it is: by our clock at an exchange, else the time of the last event.
+    #[inline]
+    pub fn now(&self) -> Timestamp {
+        self.venue.clock().unwrap_or_else(|| self.state.now())
     }
 
     /// Takes in one event and does all that follows from it.
@@ -131,17 +136,20 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
     #[inline]
     pub(super) fn step_bar(&mut self, now: Timestamp, instrument: InstrumentId, bar: &Bar) {
         if self.journal.is_recording() {
+            let now = self.venue.clock().unwrap_or(now);
             return self.record_step(now, EventKind::Bar { instrument, bar: *bar });
         }
         self.journal.touch();
-        self.state.step_bar(now, instrument, bar, &mut self.effects);
+        self.state.step_bar(self.venue.clock().unwrap_or(now), instrument, bar, &mut self.effects);
         self.take_effects();
     }
 
     /// Tells the engine a fill.
     pub(super) fn step_fill(&mut self, fill: &Fill) {
-        if self.journal.is_recording() {
-            return self.record_step(fill.at, EventKind::Fill(fill.clone()));
+        // An exchange dates it by its own clock.
+        let clock = self.venue.clock();
+        if self.journal.is_recording() || clock.is_some() {
+            return self.record_step(clock.unwrap_or(fill.at), EventKind::Fill(fill.clone()));
         }
         self.journal.touch();
         self.state.step_fill(fill, &mut self.effects);
@@ -205,7 +213,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
                 // Intents that the news or these steps make wait for a commit of their own.
                 let committed = self.durable.len();
                 self.hear();
-                let now = self.state.now();
+                let now = self.now();
                 for _ in 0..committed {
                     if let Some(intent) = self.durable.pop_front() {
                         self.step(&Event { now, kind: EventKind::Durable { intent } });
@@ -215,7 +223,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
             }
             match self.actions.pop_front() {
                 Some(Action::Send(request)) => {
-                    let now = self.state.now();
+                    let now = self.now();
                     let outcome = match self.venue.place_at_once(&request, now) {
                         Some(outcome) => outcome,
                         None => self.venue.place(&request, now).await,
@@ -234,7 +242,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
     }
 
     async fn cancel(&mut self, order: &OrderRef) -> Result<(), DriverError> {
-        let (now, id) = (self.state.now(), order.client_order_id);
+        let (now, id) = (self.now(), order.client_order_id);
         match self.venue.cancel(order, now).await {
             CancelOutcome::Cancelled { executed } => {
                 self.tell(id, OrderUpdate::Cancelled { executed });
@@ -255,7 +263,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
     /// Takes in where the order stands at the venue. Fills are read after the answer: an order that filled and was
     /// forgotten between the two is then known by its fills.
     pub(super) async fn look_up(&mut self, order: &OrderRef) -> Result<(), DriverError> {
-        let (asked_at, id) = (self.state.now(), order.client_order_id);
+        let (asked_at, id) = (self.now(), order.client_order_id);
         let answer = self.venue.lookup(order).await;
         self.take_fills().await?;
         match answer {
@@ -291,7 +299,11 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
                     tracing::warn!(%order, message, "outcome still unknown");
                     self.unsure = true;
                 }
-                other => other?,
+                Err(error) => {
+                    self.unsure = true;
+                    return Err(error);
+                }
+                Ok(()) => {}
             }
             self.act().await?;
         }
@@ -318,7 +330,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
 
     pub(super) fn tell(&mut self, client_order_id: ClientOrderId, update: OrderUpdate) {
         self.unsure |= matches!(update, OrderUpdate::Unknown { .. });
-        let now = self.state.now();
+        let now = self.now();
         self.step(&Event { now, kind: EventKind::OrderUpdate { client_order_id, update } });
     }
 

@@ -10,6 +10,7 @@ use tradewind_core::engine::State;
 use tradewind_core::event::{Event, EventKind};
 use tradewind_core::name::Uid;
 use tradewind_ledger::Ledger;
+use tradewind_venues::driven::DrivenVenue;
 
 use super::{Driver, DriverError, Observer};
 
@@ -28,7 +29,7 @@ pub trait LastLook {
     fn next(&mut self, state: &State, published: &BTreeMap<SmolStr, Uid>) -> Option<News>;
 }
 
-impl<L: Ledger, O: Observer> Driver<L, O> {
+impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// Asks this one for news from now on, right before orders are sent and in [`Self::take_news`].
     pub fn look_at(&mut self, look: Box<dyn LastLook>) {
         self.last_look = Some(look);
@@ -50,7 +51,7 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
         let mut heard = false;
         while let Some(news) = look.next(&self.state, &self.journal.published) {
             heard = true;
-            let now = self.state.now();
+            let now = self.now();
             for kind in news.events {
                 self.step(&Event { now, kind });
             }

@@ -9,15 +9,14 @@ use tradewind_core::event::{Event, EventKind, Transfer};
 use tradewind_core::instrument::{Bar, InstrumentId};
 use tradewind_core::order::{OrderRef, OrderState, OrderUpdate};
 use tradewind_core::recovery::LedgerIdentity;
-use tradewind_core::time::Timestamp;
+use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::Ledger;
-use tradewind_venues::paper::PaperVenue;
-use tradewind_venues::port::Venue;
+use tradewind_venues::driven::DrivenVenue;
 
 use super::{Driver, DriverError, Journal, Observer};
 
 /// What a start needs.
-pub struct Start<L, O> {
+pub struct Start<L, V, O> {
     /// The configuration as it is now.
     pub config: Config,
     /// Instruments of the feed, in its order.
@@ -27,19 +26,22 @@ pub struct Start<L, O> {
     /// Whose orders these are, when there is no ledger to say.
     pub identity: LedgerIdentity,
     /// The venue.
-    pub venue: PaperVenue,
+    pub venue: V,
+    /// How long a predecessor may have believed in its Lease; zero where another excludes two workers. What it signed in
+    /// that time is over before the first order is sent.
+    pub lease: Millis,
     /// What becomes of rows.
     pub journal: Journal,
     /// Who watches.
     pub observer: O,
 }
 
-impl<L: Ledger, O: Observer> Driver<L, O> {
+impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// The engine as the ledger left it. Next come [`Self::warm_up`] with the bars it has seen, then [`Self::settle`].
-    pub async fn recover(start: Start<L, O>) -> Result<Self, DriverError> {
-        let Start { config, instruments, mut ledger, identity, venue, mut journal, observer } = start;
+    pub async fn recover(start: Start<L, V, O>) -> Result<Self, DriverError> {
+        let Start { config, instruments, mut ledger, identity, venue, lease, mut journal, observer } = start;
         let (mut positions, mut fresh) = (vec![None; instruments.len()], true);
-        let state = match &mut ledger {
+        let mut state = match &mut ledger {
             Some(ledger) => {
                 let history = ledger.history().await?;
                 fresh = history.transfers.is_empty();
@@ -53,10 +55,13 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
                     history.checkpoint.iter().flat_map(|c| c.published.iter().cloned()).collect();
                 journal.fill_cursor =
                     history.checkpoint.as_ref().map(|c| c.fill_cursor.clone()).unwrap_or_default();
-                State::recover(&config, instruments, ledger.identity(), &history)?
+                State::recover_at(&config, instruments, ledger.identity(), &history, venue.terms())?
             }
             None => State::new(config.account.clone(), instruments, identity),
         };
+        if let Some(opened_at) = venue.clock() {
+            state.set_terms(venue.terms(), opened_at, lease);
+        }
         Ok(Self { positions, fresh, ..Self::new(state, ledger, venue, journal, observer) })
     }
 
@@ -75,21 +80,41 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
     /// Settles every order whose story has not ended, then takes over the configuration. Only after this is the worker
     /// ready for the next bar. `at` is when the story of a new ledger begins; one that has begun goes on at its own time,
     /// or a restart within a gap would confirm a breaker with prices of before the gap.
+    ///
+    /// At an exchange its two halves are called one by one: [`Self::settle_orders`] from [`State::first_send`] on, then
+    /// the prices of now are told, then [`Self::take_over`].
     pub async fn settle(&mut self, config: Config, at: Timestamp) -> Result<(), DriverError> {
+        self.settle_orders(at).await?;
+        self.take_over(config, at).await
+    }
+
+    /// Settles every order whose story has not ended; of a new ledger, also books what the account holds. After
+    /// [`DriverError::Unsettled`] or an error of the venue it may be called again: it goes on where it was.
+    pub async fn settle_orders(&mut self, at: Timestamp) -> Result<(), DriverError> {
         self.lose_track();
         self.take_fills().await?;
         for order in self.state.open_orders() {
             self.look_up(&OrderRef::from(&order.intent)).await?;
             self.act().await?;
         }
-        let begun = self.state.now() > Timestamp(i64::MIN);
-        let now = if begun { self.state.now() } else { at };
-        self.deposit_first_balances(now).await?;
+        self.deposit_first_balances(self.start_time(at)).await
+    }
+
+    /// Takes over the configuration and goes on with what was interrupted.
+    pub async fn take_over(&mut self, config: Config, at: Timestamp) -> Result<(), DriverError> {
+        let now = self.start_time(at);
         self.handle(now, EventKind::ConfigChange(Box::new(config))).await?;
         // An exit that a restart interrupted goes on now, not at the next bar.
         self.handle(now, EventKind::Timer).await?;
+        self.flush().await?;
         self.reconcile().await?;
         self.flush().await
+    }
+
+    fn start_time(&self, at: Timestamp) -> Timestamp {
+        let begun = self.state.now() > Timestamp(i64::MIN);
+        let known = if begun { self.state.now() } else { at };
+        self.venue.clock().unwrap_or(known)
     }
 
     /// An order that was on its way, or about to leave, may or may not have arrived.
@@ -107,7 +132,9 @@ impl<L: Ledger, O: Observer> Driver<L, O> {
         if !self.fresh {
             return Ok(());
         }
-        for balance in self.venue.balances().await? {
+        let balances = self.venue.balances().await?;
+        self.fresh = false;
+        for balance in balances {
             if balance.total.0 != 0 {
                 let transfer =
                     Transfer { asset: balance.asset, amount: balance.total, strategy: None, at: now };

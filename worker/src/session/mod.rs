@@ -4,7 +4,9 @@
 //! One task drives everything. What surrounds the loop ([`Around`]) is asked before each group of bars, so that commands,
 //! halts and configuration come before data; it never touches the order in which things become durable.
 
+mod connect;
 mod doors;
+mod live;
 mod start;
 
 use std::sync::Arc;
@@ -16,8 +18,10 @@ use tradewind_core::instrument::{Bar, InstrumentId};
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::{Ledger, SqliteLedger};
 
+pub(crate) use connect::{Connected, connect};
 pub(crate) use doors::Doors;
-pub(crate) use start::{Whose, open, random_incarnation, recover};
+pub(crate) use live::Live;
+pub(crate) use start::{Opening, Whose, open, random_incarnation, recall, recover};
 
 use crate::board::Board;
 use crate::commands::CommandError;
@@ -25,6 +29,7 @@ use crate::driver::Driver;
 use crate::feed::{Feed, Grouped};
 use crate::market_data::{CandleReader, Pace};
 use crate::snapshot::Snapshot;
+use crate::venue::AccountVenue;
 
 /// The ledger's file in the data directory.
 pub const LEDGER_FILE: &str = "ledger.db";
@@ -35,7 +40,7 @@ pub(crate) const SHOW_EVERY: Duration = Duration::from_millis(125);
 /// Chunks deleted at the end of a day at the most; far more than a day of minute bars brings in.
 const PRUNINGS_A_DAY: u32 = 64;
 
-pub(crate) type Running = Driver<SqliteLedger, Board>;
+pub(crate) type Running = Driver<SqliteLedger, AccountVenue, Board>;
 /// Bars that close at one time.
 pub(crate) type Group = Vec<(InstrumentId, Bar)>;
 

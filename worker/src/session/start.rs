@@ -3,11 +3,12 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use tradewind_core::config::VenueConfig;
-use tradewind_core::instrument::InstrumentId;
+use tradewind_core::config::{PaperConfig, ResolvedAccount, VenueConfig};
+use tradewind_core::instrument::{InstrumentId, InstrumentRules};
 use tradewind_core::order::Incarnation;
-use tradewind_core::time::Timestamp;
+use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::{Ledger, LedgerReader, SqliteLedger, SqliteOptions};
+use tradewind_venues::binance_us::BinanceUs;
 use tradewind_venues::paper::PaperVenue;
 
 use super::{Group, LEDGER_FILE, PAPER_FILE, Running};
@@ -18,6 +19,7 @@ use crate::driver::{Driver, Journal, Start};
 use crate::feed::{Feed, Grouped};
 use crate::market_data::{Bounds, CandleReader};
 use crate::summary;
+use crate::venue::AccountVenue;
 
 /// Whose ledger is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,31 +30,39 @@ pub(crate) enum Whose {
     Anyones,
 }
 
+/// What is opened, and for whom.
+pub(crate) struct Opening<'a> {
+    /// Where the files lie.
+    pub(crate) data_dir: &'a Path,
+    /// How the ledger is opened.
+    pub(crate) ledger: SqliteOptions,
+    /// Whose ledger.
+    pub(crate) whose: Whose,
+    /// The exchange, where the account is at one.
+    pub(crate) exchange: Option<BinanceUs>,
+    /// How long a predecessor may have believed in its Lease; zero where a lock keeps two workers apart.
+    pub(crate) lease: Millis,
+}
+
 /// Opens ledger and venue; a second worker on the same ledger is refused here.
-pub(crate) async fn open(
-    assembly: &mut Assembly,
-    data_dir: &Path,
-    options: &SqliteOptions,
-    whose: Whose,
-) -> Result<Running, CommandError> {
+pub(crate) async fn open(assembly: &mut Assembly, opening: Opening<'_>) -> Result<Running, CommandError> {
+    let Opening { data_dir, ledger: options, whose, exchange, lease } = opening;
     let file = |source| CommandError::File { path: data_dir.to_path_buf(), source };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(file)?;
     let path = data_dir.join(LEDGER_FILE);
     let mut ledger = match whose {
-        Whose::Ours => SqliteLedger::open(&path, options).await?,
-        Whose::Anyones => SqliteLedger::open_any(&path, options).await?,
+        Whose::Ours => SqliteLedger::open(&path, &options).await?,
+        Whose::Anyones => SqliteLedger::open_any(&path, &options).await?,
     };
     assembly.include(&ledger.symbols().await?)?;
     let account = &assembly.config.account;
-    let VenueConfig::Paper(paper) = &account.venue;
-    ledger.note_paper(true).await?;
+    ledger.note_paper(account.venue.is_paper()).await?;
     let rules: Vec<_> = assembly.instruments.iter().map(|i| i.rules.clone()).collect();
-    let venue = PaperVenue::open(&data_dir.join(PAPER_FILE), paper, &account.quote_currency, &rules).await?;
-    if venue.created_with() != paper.balances.as_slice() {
-        tracing::warn!(
-            "the paper account keeps the balances it was created with; use a new --data-dir to start over"
-        );
-    }
+    let venue = match (&account.venue, exchange) {
+        (VenueConfig::Paper(config), _) => paper(account, config, data_dir, &rules).await?,
+        (VenueConfig::BinanceUs(_), Some(venue)) => AccountVenue::BinanceUs(Box::new(venue)),
+        (VenueConfig::BinanceUs(_), None) => return Err(CommandError::NoCredentials),
+    };
     let interval = assembly.data.bar();
     let instruments = u16::try_from(assembly.instruments.len()).unwrap_or(u16::MAX);
     let identity = ledger.identity();
@@ -62,10 +72,38 @@ pub(crate) async fn open(
         ledger: Some(ledger),
         identity,
         venue,
+        lease,
         journal: Journal::keeping(rules),
         observer: Board::new(interval, instruments, true),
     };
     Ok(Driver::recover(start).await?)
+}
+
+async fn paper(
+    account: &ResolvedAccount,
+    config: &PaperConfig,
+    data_dir: &Path,
+    rules: &[InstrumentRules],
+) -> Result<AccountVenue, CommandError> {
+    let path = data_dir.join(PAPER_FILE);
+    let venue = PaperVenue::open(&path, config, &account.quote_currency, rules).await?;
+    if venue.created_with() != config.balances.as_slice() {
+        tracing::warn!(
+            "the paper account keeps the balances it was created with; use a new --data-dir to start over"
+        );
+    }
+    Ok(AccountVenue::Paper(Box::new(venue)))
+}
+
+/// What people are shown of the time before this process: whose orders are open, and the last trades.
+pub(crate) async fn recall(driver: &mut Running) -> Result<(), CommandError> {
+    let state = &driver.state;
+    driver.observer.know_orders(state);
+    if let Some(ledger) = driver.ledger_mut() {
+        let trades = ledger.trades(u32::try_from(crate::snapshot::RECENT_TRADES).unwrap_or(u32::MAX)).await?;
+        driver.observer.know_trades(summary::trade_snapshots(trades));
+    }
+    Ok(())
 }
 
 /// Warms the indicators up with the bars seen before, settles open orders and takes over the configuration. Returns the
@@ -93,12 +131,7 @@ pub(crate) async fn recover(
     let mut group = Vec::new();
     let more = feed.next_group(&mut group);
     let start = group.first().map_or(Timestamp(0), |(_, bar)| bar.open_time);
-    let state = &driver.state;
-    driver.observer.know_orders(state);
-    if let Some(ledger) = driver.ledger_mut() {
-        let trades = ledger.trades(u32::try_from(crate::snapshot::RECENT_TRADES).unwrap_or(u32::MAX)).await?;
-        driver.observer.know_trades(summary::trade_snapshots(trades));
-    }
+    recall(driver).await?;
     driver.settle(assembly.config.clone(), start).await?;
     Ok(more.then_some(group))
 }

@@ -12,9 +12,11 @@
 )]
 
 pub mod binance_us;
+pub mod driven;
 pub mod paper;
 pub mod port;
 
+pub use driven::DrivenVenue;
 pub use paper::{FILLS_PAGE, PaperError, PaperVenue, Phase, PhaseOutcome, Plan};
 pub use port::{
     AssetBalance, CancelOutcome, ExternalOrder, ExternalTrade, FillCursor, FillPage, Lookup, OpenOrders,

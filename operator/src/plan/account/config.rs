@@ -122,7 +122,9 @@ fn decide(input: &Input<'_>, key: &Key, before: &Grants) -> Grants {
     }
     claims.extend(unreadable(input.objects, key, before));
     let whole = tradewind_crds::resolve::resolve_account(input.objects, key).ok();
-    grants::grant(key, before, whole.as_ref().and_then(grants::whole), &claims)
+    let found = grants::reported(input.account);
+    let whole = whole.as_ref().and_then(|account| grants::whole(account, found));
+    grants::grant(key, before, whole, &claims)
 }
 
 /// Claims of strategies that hold a grant but cannot be read at present: they keep it, since they still run.

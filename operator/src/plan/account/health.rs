@@ -3,13 +3,14 @@
 //! Pure and total: for every state of the cluster there is one verdict. Only what the cluster says is repeated; nothing
 //! is guessed.
 
-use tradewind_crds::exchange_account::{ExchangeAccount, ExchangeAccountStatus};
+use tradewind_crds::exchange_account::{ExchangeAccount, ExchangeAccountStatus, Venue};
 use tradewind_crds::names;
 use tradewind_crds::objects::Key;
 use tradewind_crds::reasons::Reason;
 use tradewind_crds::reasons::condition::{DATA_FRESH, POSITIONS_RECONCILED, SUPERVISED};
 use tradewind_crds::trading_strategy::Phase;
 
+use crate::plan::children::CREDENTIALS;
 use crate::plan::conditions::{self, Status, get};
 use crate::stores::PodView;
 
@@ -125,10 +126,21 @@ fn troubled(signs: &Signs<'_>, pod: &PodView) -> Option<Verdict> {
         return Some(pending(signs, pod, "the volume of its ledger is not bound"));
     }
     let message = match pod.node.as_deref() {
-        Some(node) => format!("pod {} starts on node {node}", pod.name),
+        Some(node) => format!("pod {} starts on node {node}{}", pod.name, secret(signs.account, pod)),
         None => format!("pod {} waits for a node", pod.name),
     };
     Some(Verdict::waiting(Reason::WorkerStarting, Phase::Starting, message))
+}
+
+/// What a container that is not made yet may wait for: nobody but the kubelet knows what is in a Secret.
+fn secret(account: &ExchangeAccount, pod: &PodView) -> String {
+    let Venue::BinanceUs(venue) = &account.spec.venue else { return String::new() };
+    if pod.waiting.as_ref().is_none_or(|waiting| waiting.reason != "ContainerCreating") {
+        return String::new();
+    }
+    let [key, secret] = CREDENTIALS;
+    let name = &venue.credentials_secret_ref.name;
+    format!("; its container is made when Secret {name} has the entries {key} and {secret}")
 }
 
 fn lost_node(pod: &PodView) -> Verdict {

@@ -29,10 +29,13 @@ pub(super) fn status(
 ) -> ExchangeAccountStatus {
     let account = &observed.account;
     let halt = Sources::of_account(&observed.objects, account).status();
-    let Venue::Paper(_) = &account.spec.venue;
+    let venue = match &account.spec.venue {
+        Venue::Paper(_) => "Paper",
+        Venue::BinanceUs(_) => "BinanceUs",
+    };
     let said = ExchangeAccountStatus {
         observed_generation: account.metadata.generation,
-        venue: Some("Paper".to_owned()),
+        venue: Some(venue.to_owned()),
         strategies: Some(running(observed, publication)),
         halt: halt.active.then_some(halt),
         grants: publication.grant_status(),

@@ -159,7 +159,9 @@ fn what_needs_a_new_process_replaces_the_pod_by_its_uid() {
     assert_eq!(planned(&restarted).replace_pod, uid);
 
     let mut faster = running(one());
-    let tradewind_crds::exchange_account::Venue::Paper(venue) = &mut faster.account.spec.venue;
+    let tradewind_crds::exchange_account::Venue::Paper(venue) = &mut faster.account.spec.venue else {
+        panic!("a desk on paper")
+    };
     venue.latency = "10ms".into();
     faster.objects.accounts = vec![faster.account.clone()];
     assert_eq!(planned(&faster).replace_pod, uid);

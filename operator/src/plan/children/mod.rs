@@ -27,6 +27,7 @@ use tradewind_crds::objects::Key;
 use crate::settings::Settings;
 use crate::stores::ChildKind;
 
+pub(crate) use pod::CREDENTIALS;
 pub use restart::restart_hash;
 
 /// User and group of the worker; the image has no other.

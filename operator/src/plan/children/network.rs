@@ -11,7 +11,6 @@ use tradewind_core::config::VenueConfig;
 use tradewind_crds::names;
 
 use super::{PORTS, Source, metadata, selector};
-use crate::settings::Egress;
 
 const DNS_PORT: u16 = 53;
 
@@ -21,9 +20,10 @@ pub(super) fn policy(source: &Source<'_>) -> NetworkPolicy {
     let api_server: Vec<_> = network.api_server_ports.iter().map(|number| port("TCP", *number)).collect();
     let dns = vec![port("UDP", DNS_PORT), port("TCP", DNS_PORT)];
     let mut egress = vec![to(&[], dns), to(&network.api_server_cidrs, api_server)];
-    for place in network.extra.iter().chain(venue(&source.account.venue)) {
+    for place in &network.extra {
         egress.push(to(std::slice::from_ref(&place.cidr), vec![port("TCP", place.port)]));
     }
+    egress.extend(venue(&source.account.venue));
     NetworkPolicy {
         metadata: metadata(source, names::worker(&source.key.name)),
         spec: Some(NetworkPolicySpec {
@@ -42,10 +42,42 @@ pub(super) fn policy(source: &Source<'_>) -> NetworkPolicy {
 }
 
 /// Where the venue is. Paper is inside the worker.
-fn venue(venue: &VenueConfig) -> &'static [Egress] {
+fn venue(venue: &VenueConfig) -> Option<NetworkPolicyEgressRule> {
     match venue {
-        VenueConfig::Paper(_) => &[],
+        VenueConfig::Paper(_) => None,
+        VenueConfig::BinanceUs(venue) => server(&venue.endpoint),
     }
+}
+
+/// Where a URL leads: its port, at any address, for addresses behind a name change; or in the namespace of a Service of
+/// the cluster, whose pods must listen on the same port. None on the machine itself.
+fn server(url: &str) -> Option<NetworkPolicyEgressRule> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (host, number) = match rest.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
+        Some((host, port)) => (host, port.parse().ok()?),
+        None => (rest, if scheme == "http" { 80 } else { 443 }),
+    };
+    place(host, number)
+}
+
+/// As [`server`], of a host and a port.
+fn place(host: &str, number: u16) -> Option<NetworkPolicyEgressRule> {
+    if host == "localhost" || host.starts_with("127.") || host.trim_matches(['[', ']']) == "::1" {
+        return None;
+    }
+    let short = host.strip_suffix(".cluster.local").unwrap_or(host);
+    let mut rule = to(&[], vec![port("TCP", number)]);
+    if let Some((_, namespace)) = short.strip_suffix(".svc").and_then(|name| name.split_once('.')) {
+        let labels = [("kubernetes.io/metadata.name".to_owned(), namespace.to_owned())];
+        rule.to = Some(vec![NetworkPolicyPeer {
+            namespace_selector: Some(LabelSelector {
+                match_labels: Some(labels.into()),
+                ..LabelSelector::default()
+            }),
+            ..NetworkPolicyPeer::default()
+        }]);
+    }
+    Some(rule)
 }
 
 /// Those ports at those address ranges; no range means anywhere.
@@ -83,5 +115,28 @@ pub(super) fn service(source: &Source<'_>) -> Service {
             ..ServiceSpec::default()
         }),
         ..Service::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn led(url: &str) -> Option<(Option<String>, i32)> {
+        let rule = server(url)?;
+        let Some(IntOrString::Int(number)) = rule.ports.unwrap().remove(0).port else { panic!("{url}") };
+        let labels = rule.to.map(|mut peers| peers.remove(0).namespace_selector.unwrap().match_labels);
+        Some((labels.map(|labels| labels.unwrap()["kubernetes.io/metadata.name"].clone()), number))
+    }
+
+    #[test]
+    fn a_worker_may_go_where_its_venue_is_and_nowhere_else() {
+        assert_eq!(led("https://api.binance.us"), Some((None, 443)));
+        assert_eq!(led("https://venue.example:8443"), Some((None, 8443)));
+        assert_eq!(led("http://sim.desk.svc:9000"), Some((Some("desk".to_owned()), 9000)));
+        assert_eq!(led("http://sim.desk.svc.cluster.local"), Some((Some("desk".to_owned()), 80)));
+        for local in ["http://127.0.0.1:9000", "http://localhost", "http://[::1]:80", "http://[::1]"] {
+            assert_eq!(led(local), None, "{local}");
+        }
     }
 }

@@ -10,11 +10,13 @@ use k8s_openapi::api::core::v1::{
     DownwardAPIProjection, DownwardAPIVolumeFile, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
     KeyToPath, LocalObjectReference, ObjectFieldSelector, PersistentVolumeClaimVolumeSource,
     PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource, ResourceRequirements,
-    SeccompProfile, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
+    SeccompProfile, SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
+    VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use tradewind_core::config::VenueConfig;
 use tradewind_crds::exchange_account::{ResourceAmounts, Resources};
 use tradewind_crds::names;
 
@@ -22,9 +24,13 @@ use super::{HEALTH_PORT, PORTS, Source, WORKER_UID, labels, metadata, restart_ha
 
 const CONTAINER: &str = "worker";
 const CONFIG_DIR: &str = "/etc/tradewind/config";
+/// Where the key of a real venue is mounted.
+const CREDENTIALS_DIR: &str = "/etc/tradewind/credentials";
 const DATA_DIR: &str = "/var/lib/tradewind";
 const MARKET_DATA_DIR: &str = "/usr/share/tradewind/data";
 const TOKEN_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// The entries of its Secret.
+pub(crate) const CREDENTIALS: [&str; 2] = ["apiKey", "apiSecret"];
 /// Time to cancel entries, write the ledger and give the Lease back.
 const GRACE_SECONDS: i64 = 30;
 /// The shortest life the API server issues without complaint; the kubelet renews it at four fifths.
@@ -89,7 +95,7 @@ fn pod(source: &Source<'_>) -> PodSpec {
             ..PodSecurityContext::default()
         }),
         containers: vec![container(source)],
-        volumes: Some(volumes(&source.key.name)),
+        volumes: Some(volumes(source)),
         ..PodSpec::default()
     }
 }
@@ -137,12 +143,7 @@ fn container(source: &Source<'_>) -> Container {
         }),
         // The last lines of the log are the reason of a crash that the status shows.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(vec![
-            mount("config", CONFIG_DIR, true),
-            mount("ledger", DATA_DIR, false),
-            mount("tmp", "/tmp", false),
-            mount("token", TOKEN_DIR, true),
-        ]),
+        volume_mounts: Some(mounts(source)),
         ..Container::default()
     }
 }
@@ -155,8 +156,29 @@ fn args(source: &Source<'_>) -> Vec<String> {
         ("--data-dir", DATA_DIR),
         ("--market-data", MARKET_DATA_DIR),
     ];
-    let pairs = pairs.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
+    let credentials = credentials(source).map(|_| ("--credentials", CREDENTIALS_DIR));
+    let pairs =
+        pairs.into_iter().chain(credentials).flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
     std::iter::once("cluster".to_owned()).chain(pairs).collect()
+}
+
+/// The Secret with the key of a real venue.
+fn credentials<'a>(source: &Source<'a>) -> Option<&'a str> {
+    match &source.account.venue {
+        VenueConfig::Paper(_) => None,
+        VenueConfig::BinanceUs(venue) => Some(&venue.credentials),
+    }
+}
+
+fn mounts(source: &Source<'_>) -> Vec<VolumeMount> {
+    let mut mounts = vec![
+        mount("config", CONFIG_DIR, true),
+        mount("ledger", DATA_DIR, false),
+        mount("tmp", "/tmp", false),
+        mount("token", TOKEN_DIR, true),
+    ];
+    mounts.extend(credentials(source).map(|_| mount("credentials", CREDENTIALS_DIR, true)));
+    mounts
 }
 
 fn field(name: &str, path: &str) -> EnvVar {
@@ -196,8 +218,9 @@ fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
     }
 }
 
-fn volumes(account: &str) -> Vec<Volume> {
-    vec![
+fn volumes(source: &Source<'_>) -> Vec<Volume> {
+    let account = &source.key.name;
+    let mut volumes = vec![
         Volume {
             name: "config".to_owned(),
             config_map: Some(ConfigMapVolumeSource {
@@ -223,7 +246,23 @@ fn volumes(account: &str) -> Vec<Volume> {
             ..Volume::default()
         },
         token(),
-    ]
+    ];
+    volumes.extend(credentials(source).map(|secret| Volume {
+        name: "credentials".to_owned(),
+        // By its entries and not optional: the pod waits for a Secret that has both. The operator never reads it.
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.to_owned()),
+            default_mode: Some(0o440),
+            items: Some(CREDENTIALS.map(entry).to_vec()),
+            optional: Some(false),
+        }),
+        ..Volume::default()
+    }));
+    volumes
+}
+
+fn entry(key: &str) -> KeyToPath {
+    KeyToPath { key: key.to_owned(), path: key.to_owned(), ..KeyToPath::default() }
 }
 
 /// What a pod gets when its token is mounted by itself, with a token that ends.

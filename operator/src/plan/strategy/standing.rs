@@ -300,9 +300,10 @@ fn granted(
         return Granted::All(grant);
     }
     let (objects, key) = ((observed.everything)(), observed.account_key());
-    let Ok(account) = resolve::resolve_account(&objects, &key) else { return Granted::Unknown(own) };
+    let Ok(resolved_account) = resolve::resolve_account(&objects, &key) else { return Granted::Unknown(own) };
+    let found = account.and_then(grants::reported);
     let claims = resolve::claims(&objects, &key, None);
-    let decided = grants::grant(&key, &recorded, grants::whole(&account), &claims);
+    let decided = grants::grant(&key, &recorded, grants::whole(&resolved_account, found), &claims);
     match decided.refused.get(&uid) {
         Some(problems) => Granted::Refused(problems.clone(), own),
         None => Granted::Undecided(own),

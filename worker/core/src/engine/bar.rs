@@ -70,7 +70,10 @@ impl State {
         }
         self.observe_account(effects);
         for (strategy, slot) in self.all_slots() {
-            self.retry_exit(strategy, slot, effects);
+            let now = self.now;
+            if self.slot(strategy, slot).and_then(|held| held.exit).is_some_and(|exit| exit.may_go_on(now)) {
+                self.retry_exit(strategy, slot, effects);
+            }
             self.tend_protection(strategy, slot, effects);
         }
     }

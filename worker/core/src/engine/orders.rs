@@ -67,7 +67,7 @@ impl State {
         let Some(order) = self.orders.by_intent(id) else { return };
         let Some(signature) = order.life.stage().signature() else { return };
         let attempt = next(order.life.attempt());
-        let request = order.intent.request(attempt, signature).hash();
+        let request = order.intent.request(attempt, signature);
         let signing = Signing { intent: id, attempt, epoch, signature, request };
         effects.push(Effect::Persist(Box::new(Record::Signing(signing))));
     }
@@ -234,7 +234,7 @@ impl State {
     pub(super) fn after_end(&mut self, id: IntentId, effects: &mut Effects) {
         let Some(order) = self.orders.by_intent(id) else { return };
         let (strategy, slot, purpose) = (order.strategy, order.slot, order.intent.purpose);
-        let refused = order.state() == OrderState::Rejected;
+        let (refused, now) = (order.state() == OrderState::Rejected, self.now);
         self.orders.settle(id);
         if let Some(held) = self.slot_mut(strategy, slot) {
             for guard in held.guards.iter_mut().filter(|g| g.order == Some(id)) {
@@ -242,7 +242,7 @@ impl State {
             }
             let of_the_exit = !purpose.is_entry() && purpose != Purpose::StopLoss;
             if let (Some(exit), true) = (&mut held.exit, of_the_exit) {
-                exit.after_order(refused);
+                exit.after_order(refused, now);
             }
         }
         self.progress_exit(strategy, slot, effects);

@@ -55,7 +55,7 @@ impl Slot {
 
     /// Whether a stop order should rest and does not. A position that is being sold needs none.
     fn is_bare(&self) -> bool {
-        let being_sold = self.exit.is_some_and(|exit| exit.pace != Pace::Refused);
+        let being_sold = self.exit.is_some_and(|exit| !matches!(exit.pace, Pace::Refused { .. }));
         !being_sold && self.guards.iter().any(|guard| guard.shield == Shield::Missing)
     }
 }

@@ -211,7 +211,9 @@ impl State {
 
     /// What the next commit must hold beside its rows.
     pub fn checkpoint(&self) -> Checkpoint {
-        let instruments = self.instruments.iter().map(|i| InstrumentMark {
+        // A venue offers many that nobody trades: of those there is nothing to tell.
+        let known = self.instruments.iter().filter(|i| i.last_bar.is_some() || i.mark.0 > 0);
+        let instruments = known.map(|i| InstrumentMark {
             symbol: i.rules.symbol.clone(),
             last_bar: i.last_bar,
             mark: i.mark,

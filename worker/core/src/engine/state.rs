@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::books::{AssetId, Books};
-use crate::config::{FeeAsset, FeeConfig, InstrumentState, ResolvedAccount, ResolvedStrategy, VenueConfig};
+use crate::config::{FeeAsset, FeeConfig, InstrumentState, ResolvedAccount, ResolvedStrategy};
 use crate::decision::StrategyId;
 use crate::event::Succession;
 use crate::halt::{EntryBlock, Halt};
@@ -135,18 +135,32 @@ pub(super) enum Pace {
     /// A slice has ended: the book gets time to fill again.
     Paused,
     /// The venue refused the order: it is not tried in a loop.
-    Refused,
+    Refused {
+        /// Time alone does not bring it back before this.
+        retry_at: Timestamp,
+    },
 }
+
+/// A refused exit is tried again after this when no bar comes before.
+const REFUSED_EXIT_WAITS: Millis = Millis(60_000);
 
 impl Exit {
     pub(super) fn begin(purpose: Purpose, begun: Timestamp) -> Self {
         Self { purpose, begun, pace: Pace::Going, overdue: false }
     }
 
+    /// Whether time alone lets it go on.
+    pub(super) fn may_go_on(&self, now: Timestamp) -> bool {
+        match self.pace {
+            Pace::Going | Pace::Paused => true,
+            Pace::Refused { retry_at } => now >= retry_at,
+        }
+    }
+
     /// One of its orders has ended.
-    pub(super) fn after_order(&mut self, refused: bool) {
+    pub(super) fn after_order(&mut self, refused: bool, now: Timestamp) {
         if refused {
-            self.pace = Pace::Refused;
+            self.pace = Pace::Refused { retry_at: now.plus(REFUSED_EXIT_WAITS) };
         } else if self.purpose == Purpose::Liquidation {
             self.pace = Pace::Paused;
         }
@@ -292,8 +306,7 @@ impl State {
     }
 
     pub(super) fn fees(&self) -> &FeeConfig {
-        let VenueConfig::Paper(paper) = &self.account.venue;
-        &paper.fees
+        self.account.venue.fees()
     }
 
     pub(super) fn dearest_fee(&self) -> BasisPoints {
@@ -301,8 +314,7 @@ impl State {
     }
 
     pub(super) fn slippage(&self) -> BasisPoints {
-        let VenueConfig::Paper(paper) = &self.account.venue;
-        paper.slippage
+        self.account.venue.slippage()
     }
 
     pub(super) fn instrument_of(&self, symbol: &Symbol) -> Option<InstrumentId> {

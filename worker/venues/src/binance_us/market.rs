@@ -105,6 +105,26 @@ impl MarketPoll {
         complete.map_or(latest, |at| at.clamp(now, latest))
     }
 
+    /// Also asks for those of that instrument, from that candle on.
+    pub fn add(&mut self, symbol: Symbol, next: Timestamp) {
+        self.next.insert(symbol, next);
+    }
+
+    /// The instruments that are asked for.
+    pub fn symbols(&self) -> Vec<Symbol> {
+        self.next.keys().cloned().collect()
+    }
+
+    /// Asks for what has come of one instrument since, and for its price of now; nothing of one that is not asked for.
+    pub async fn ask_for(
+        &mut self,
+        symbol: &Symbol,
+        venue: &mut BinanceUs,
+    ) -> Result<Vec<MarketNews>, BinanceError> {
+        let Some(next) = self.next.get_mut(symbol) else { return Ok(Vec::new()) };
+        Self::ask_one(venue, symbol, self.interval, next).await
+    }
+
     /// Asks for what has come since, and for the price of now, instrument by instrument. What one of them has no answer
     /// for is asked for again the next time and keeps none of the others waiting.
     pub async fn ask(

@@ -25,7 +25,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use smol_str::SmolStr;
-use tradewind_core::name::Symbol;
+use tradewind_core::instrument::InstrumentRules;
+use tradewind_core::name::{Asset, Symbol};
 use tradewind_core::protocol::VenueTerms;
 use tradewind_core::time::{Millis, Timestamp};
 
@@ -146,6 +147,27 @@ impl BinanceUs {
         }
     }
 
+    /// Rules of all instruments that are quoted in that asset and can be traded exactly, whether open at present or not,
+    /// in the venue's order.
+    pub async fn offered(&mut self, quote: &Asset) -> Result<Vec<InstrumentRules>, BinanceError> {
+        let info = self.ask_rules().await?;
+        let rules = info.rules(&info.quoted_in(quote));
+        Ok(rules.into_values().filter_map(|rules| rules.ok().map(|rules| rules.rules)).collect())
+    }
+
+    /// Also trades those instruments: their orders and trades are asked for from now on. Their rules are read with the
+    /// next [`Self::refresh`]. True when one of them is new.
+    pub fn follow(&mut self, symbols: &[Symbol]) -> bool {
+        let new: Vec<Symbol> =
+            symbols.iter().filter(|symbol| !self.wanted.contains(symbol)).cloned().collect();
+        if new.is_empty() {
+            return false;
+        }
+        self.wanted.extend(new);
+        self.rules_read_at = None;
+        true
+    }
+
     /// Why the mounted key is not the one in use, if it was changed for one that cannot be used.
     pub fn key_problem(&self) -> Option<&CredentialsError> {
         self.key_problem.as_ref()
@@ -158,11 +180,7 @@ impl BinanceUs {
 
     /// Reads the rules of all instruments, and asks whether the venue is in maintenance.
     pub async fn read_rules(&mut self) -> Result<(), BinanceError> {
-        const WHAT: &str = "the venue's rules";
-        let answer = self.read(WHAT, &request::exchange_info(), Need::Ordinary).await?;
-        let info: ExchangeInfo =
-            reply::read(&answer.body).map_err(|source| BinanceError::Reply { what: WHAT, source })?;
-        self.budget.set_limits(&info.rate_limits);
+        let info = self.ask_rules().await?;
         for (symbol, rules) in info.rules(&self.wanted) {
             match rules {
                 Ok(rules) => {
@@ -177,6 +195,15 @@ impl BinanceUs {
         }
         self.rules_read_at = Some(self.now());
         self.ask_maintenance().await
+    }
+
+    async fn ask_rules(&mut self) -> Result<ExchangeInfo, BinanceError> {
+        const WHAT: &str = "the venue's rules";
+        let answer = self.read(WHAT, &request::exchange_info(), Need::Ordinary).await?;
+        let info: ExchangeInfo =
+            reply::read(&answer.body).map_err(|source| BinanceError::Reply { what: WHAT, source })?;
+        self.budget.set_limits(&info.rate_limits);
+        Ok(info)
     }
 
     /// Venues that do not know the question are taken at the word of their symbols.

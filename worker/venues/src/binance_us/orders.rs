@@ -11,6 +11,7 @@ use super::reply::{Acknowledgement, ErrorBody, Order, Owner};
 use super::request::{ExactRequest, NotSendable};
 use super::rules::{SymbolRules, Trading};
 use super::{BinanceError, BinanceUs, Need, reply, request, seen};
+use crate::driven::DrivenVenue;
 use crate::port::{
     AssetBalance, CancelOutcome, FillPage, Lookup, OpenOrders, OrderSnapshot, PlaceOutcome, Venue, VenueError,
 };
@@ -215,6 +216,12 @@ impl BinanceUs {
             (400, Some(error)) if error.code == NO_SUCH_ORDER => Ok(None),
             (status, error) => Err(BinanceError::NoAnswer { what: WHAT, seen: seen(status, error) }),
         }
+    }
+}
+
+impl DrivenVenue for BinanceUs {
+    fn clock(&self) -> Option<Timestamp> {
+        Some(self.now())
     }
 }
 

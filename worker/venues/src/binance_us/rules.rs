@@ -188,6 +188,12 @@ impl Filters {
 }
 
 impl ExchangeInfo {
+    /// The symbols that are quoted in that asset and have names we can give them, in the venue's order.
+    pub fn quoted_in(&self, quote: &Asset) -> Vec<Symbol> {
+        let listed = self.symbols.iter().filter(|listed| listed.quote_asset == quote.as_str());
+        listed.filter_map(|listed| format!("{}-{}", listed.base_asset, quote).parse().ok()).collect()
+    }
+
     /// The rules of the symbols we want, or why one of them has none.
     pub fn rules(&self, wanted: &[Symbol]) -> BTreeMap<Symbol, Result<SymbolRules, SymbolError>> {
         let rules = wanted.iter().map(|symbol| {

@@ -1,0 +1,250 @@
+//! A simulated exchange on loopback, with a market that never stands still, and a desk that trades on it.
+//!
+//! Its candles rise once, at a time that is chosen so that a worker started now finds the rise in the newest of them.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rust_decimal::Decimal;
+use tempfile::TempDir;
+use tradewind_venue_simulator::control::World;
+use tradewind_venue_simulator::dialect::Keys;
+use tradewind_venue_simulator::exchange::{Exchange, Fact, NewOrder, Quote, Side, Symbol, Trade};
+use tradewind_venue_simulator::faults::{Fault, Strike};
+use tradewind_venue_simulator::{Options, Simulator};
+
+use crate::process::{Worker, command, run_arguments};
+use crate::until;
+
+const MINUTE: i64 = 60_000;
+/// Candles of the past: far more than the signal needs.
+const PAST: i64 = 30;
+/// The price of before, in cents.
+const BEFORE: i64 = 10_000;
+/// The price after the rise, in cents.
+const AFTER: i64 = 11_000;
+const KEY: &str = "simulatedKey";
+const SECRET: &str = "simulatedSecret";
+
+/// One strategy that buys at the rise, with a stop of 5 %, on an account with 10 000 USD.
+const DESK: &str = r#"
+apiVersion: tradewind.dev/v1alpha1
+kind: RiskPolicy
+metadata: {name: limits}
+spec:
+  order: {minNotional: "25"}
+  strategy: {minConfidencePercent: 0, maxPositionPercent: 50, maxExposurePercent: 80, cooldown: 1h}
+---
+apiVersion: tradewind.dev/v1alpha1
+kind: ExchangeAccount
+metadata: {name: real}
+spec:
+  venue: {binanceUs: {credentialsSecretRef: {name: key}, endpoint: "URL", quoteCurrency: USD}}
+  marketData: {venue: {bar: 1m}}
+  riskPolicyRef: {name: limits}
+  allowLive: true
+---
+apiVersion: tradewind.dev/v1alpha1
+kind: TradingStrategy
+metadata: {name: rise}
+spec:
+  mode: Live
+  exchangeAccountRef: {name: real}
+  capital: {amount: "5000"}
+  instruments: [{symbol: BTC-USD}]
+  decision: {bar: 1m}
+  signal: {source: {emaCross: {fast: 2, slow: 5}}}
+  sizing: {fixedPercent: {percent: 20}}
+  exits: {stopLoss: {fixedPercent: {percent: 5}}}
+"#;
+
+/// The exchange, its market, and the folder of the desk. Dropped, all of it ends.
+#[derive(Debug)]
+pub struct Venue {
+    simulator: Option<Arc<Simulator>>,
+    /// The price of now, in cents.
+    price: Arc<AtomicI64>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    dir: TempDir,
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+fn quote(cents: i64) -> Quote {
+    let (bid, ask) = (Decimal::new(cents - 1, 2), Decimal::new(cents + 1, 2));
+    let much = Decimal::new(1_000, 0);
+    Quote { bid, ask, bid_quantity: much, ask_quantity: much }
+}
+
+impl Venue {
+    /// An exchange whose price rose in the last whole minute.
+    pub fn start() -> Self {
+        // A start takes some seconds, and must find the rise in the newest candle.
+        until("room in this minute", || (now() % MINUTE < 35_000).then_some(()));
+        let mut exchange = Exchange::new([Symbol::new(
+            "BTC",
+            "USD",
+            Decimal::new(1, 2),
+            Decimal::new(1, 5),
+            Decimal::new(10, 0),
+        )]);
+        exchange.deposit("USD", Decimal::new(10_000, 0), 0);
+        let this_minute = now() / MINUTE * MINUTE;
+        for ago in (1..=PAST).rev() {
+            let cents = if ago == 1 { AFTER } else { BEFORE };
+            exchange.quote("BTCUSD", quote(cents), this_minute - ago * MINUTE).unwrap();
+        }
+        exchange.quote("BTCUSD", quote(AFTER), now()).unwrap();
+        let (simulator, serving) = serve(exchange);
+        let (price, stop) = (Arc::new(AtomicI64::new(AFTER)), Arc::new(AtomicBool::new(false)));
+        let moving = {
+            let (simulator, price, stop) = (Arc::clone(&simulator), Arc::clone(&price), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let quote = quote(price.load(Ordering::Relaxed));
+                    simulator.world().desk.exchange.quote("BTCUSD", quote, now()).unwrap();
+                    std::thread::park_timeout(Duration::from_millis(200));
+                }
+            })
+        };
+        let venue = Self {
+            simulator: Some(simulator),
+            price,
+            stop,
+            threads: vec![moving, serving],
+            dir: TempDir::new().unwrap(),
+        };
+        venue.write_desk();
+        venue
+    }
+
+    fn simulator(&self) -> &Simulator {
+        self.simulator.as_ref().unwrap()
+    }
+
+    fn write_desk(&self) {
+        fs::write(self.file(), DESK.replace("URL", &self.simulator().url())).unwrap();
+        fs::create_dir(self.keys()).unwrap();
+        fs::write(self.keys().join("apiKey"), KEY).unwrap();
+        fs::write(self.keys().join("apiSecret"), SECRET).unwrap();
+    }
+
+    /// Its YAML.
+    pub fn file(&self) -> PathBuf {
+        self.dir.path().join("desk.yaml")
+    }
+
+    /// The folder of the key.
+    pub fn keys(&self) -> PathBuf {
+        self.dir.path().join("keys")
+    }
+
+    /// The worker's data directory.
+    pub fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// Starts a worker on it.
+    pub fn worker(&self) -> Worker {
+        let (file, state) = (self.file(), self.state());
+        let mut command = command(&run_arguments(&file, &state));
+        Worker::spawn(command.arg("--credentials").arg(self.keys()))
+    }
+
+    /// Has something befall the next request for a new order.
+    pub fn strike_order(&self, fault: Fault) {
+        self.strike("POST", "/api/v3/order", fault, 1);
+    }
+
+    /// Has something befall so many requests of a kind.
+    pub fn strike(&self, method: &str, path: &str, fault: Fault, times: u64) {
+        let strike = Strike { method: Some(method.into()), path: Some(path.into()), nth: 1, fault, times };
+        self.world(|world| world.plan.add(strike));
+    }
+
+    /// Sets the price, in cents.
+    pub fn set_price(&self, cents: i64) {
+        self.price.store(cents, Ordering::Relaxed);
+    }
+
+    /// Looks at the exchange, or changes it.
+    pub fn world<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
+        look(&mut self.simulator().world())
+    }
+
+    fn facts<T>(&self, pick: impl Fn(&Fact) -> Option<T>) -> Vec<T> {
+        self.world(|world| {
+            world.desk.exchange.journal().iter().filter_map(|entry| pick(&entry.fact)).collect()
+        })
+    }
+
+    /// Orders of that side that the exchange took.
+    pub fn accepted(&self, side: Side) -> Vec<NewOrder> {
+        self.facts(|fact| match fact {
+            Fact::Accepted { order, .. } if order.side == side => Some(order.clone()),
+            _ => None,
+        })
+    }
+
+    /// What was traded.
+    pub fn trades(&self, side: Side) -> Vec<Trade> {
+        self.facts(|fact| match fact {
+            Fact::Traded(trade) if trade.side == side => Some(trade.clone()),
+            _ => None,
+        })
+    }
+
+    /// How many requests for a new order came in.
+    pub fn order_requests(&self) -> u64 {
+        self.world(|world| world.requests.get("POST /api/v3/order").copied().unwrap_or(0))
+    }
+
+    /// Waits for an order of that side to be taken.
+    pub fn until_accepted(&self, side: Side, worker: &mut Worker) -> NewOrder {
+        until(&format!("{side:?} at the exchange"), || {
+            if let Some(ended) = worker.try_ended() {
+                panic!("the worker ended: {}\n{}", ended.out, ended.err);
+            }
+            self.accepted(side).into_iter().next()
+        })
+    }
+}
+
+impl Drop for Venue {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.simulator = None;
+        for thread in self.threads.drain(..) {
+            drop(thread.join());
+        }
+    }
+}
+
+/// Runs the simulator on a thread of its own until everybody has let go of it but that thread.
+fn serve(exchange: Exchange) -> (Arc<Simulator>, JoinHandle<()>) {
+    let (sender, started) = channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let keys = Keys { api_key: KEY.into(), secret: SECRET.into() };
+            let options = Options { port: 0, control_port: 0, keys };
+            let simulator = Arc::new(Simulator::start(exchange, options).await.unwrap());
+            let held = Arc::downgrade(&simulator);
+            sender.send(simulator).unwrap();
+            let mut tick = tokio::time::interval(Duration::from_millis(50));
+            while held.strong_count() > 0 {
+                tick.tick().await;
+            }
+        });
+    });
+    (started.recv().unwrap(), thread)
+}

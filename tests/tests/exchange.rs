@@ -1,0 +1,122 @@
+//! The worker as a process at an exchange that loses requests and answers: it trades, no order is doubled, and none is lost.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tradewind_core::order::OrderState;
+use tradewind_tests::books;
+use tradewind_tests::exchange::Venue;
+use tradewind_tests::process::Worker;
+use tradewind_tests::until;
+use tradewind_venue_simulator::exchange::{Kind, Side};
+use tradewind_venue_simulator::faults::Fault;
+
+/// The limit of an orderly end.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// Ends it by SIGTERM, in good order and in time; its whole log.
+fn stop(worker: Worker) -> String {
+    let asked = Instant::now();
+    worker.signal(Signal::SIGTERM);
+    let ended = worker.ended();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(asked.elapsed() <= DRAIN, "{:?}", asked.elapsed());
+    ended.err
+}
+
+/// What was bought is bought once, is guarded by one stop for all of it, and is the ledger's.
+fn bought_once(venue: &Venue) {
+    let bought: rust_decimal::Decimal = venue.trades(Side::Buy).iter().map(|trade| trade.quantity).sum();
+    let buys = venue.accepted(Side::Buy);
+    assert_eq!(buys.len(), 1, "{buys:?}");
+    assert_eq!(buys[0].kind, Kind::Market);
+    assert_eq!(bought, buys[0].quantity);
+    let stops = venue.accepted(Side::Sell);
+    assert_eq!(stops.len(), 1, "{stops:?}");
+    assert_eq!(stops[0].kind, Kind::StopLossLimit);
+    let ledger = books::history(&venue.state());
+    assert_eq!(ledger.fills.len(), venue.trades(Side::Buy).len());
+    let open: Vec<_> = ledger.open_orders.iter().map(|order| (order.state, order.intent.id.0)).collect();
+    assert_eq!(open, [(OrderState::Accepted, 2)], "the stop rests");
+}
+
+#[test]
+fn a_rise_is_bought_and_guarded_and_a_restart_goes_on_without_a_word_more() {
+    let venue = Venue::start();
+    let mut worker = venue.worker();
+    venue.until_accepted(Side::Buy, &mut worker);
+    venue.until_accepted(Side::Sell, &mut worker);
+    let log = stop(worker);
+    assert!(!log.contains("simulatedSecret") && !log.contains("simulatedKey"), "{log}");
+    bought_once(&venue);
+    let sent = venue.order_requests();
+
+    let mut worker = venue.worker();
+    worker.line("the start", |line| line.contains("every order is settled"));
+    stop(worker);
+    assert_eq!(venue.order_requests(), sent, "nothing is sent anew");
+    bought_once(&venue);
+}
+
+#[test]
+fn an_order_whose_answer_was_lost_is_adopted() {
+    let venue = Venue::start();
+    venue.strike_order(Fault::DropAfter);
+    let mut worker = venue.worker();
+    venue.until_accepted(Side::Sell, &mut worker);
+    stop(worker);
+    bought_once(&venue);
+}
+
+#[test]
+fn an_order_that_never_arrived_is_sent_again_under_its_id_once_that_is_certain() {
+    let venue = Venue::start();
+    venue.strike_order(Fault::StatusBefore(503));
+    let mut worker = venue.worker();
+    let order = venue.until_accepted(Side::Buy, &mut worker);
+    venue.until_accepted(Side::Sell, &mut worker);
+    stop(worker);
+    bought_once(&venue);
+    assert_eq!(venue.order_requests(), 3, "the lost one, the same again, and its stop");
+    assert!(!order.client_order_id.is_empty());
+}
+
+#[test]
+fn an_order_under_way_when_the_worker_is_killed_is_adopted_by_the_next() {
+    let venue = Venue::start();
+    venue.strike_order(Fault::DelayAfter(60_000));
+    let mut worker = venue.worker();
+    venue.until_accepted(Side::Buy, &mut worker);
+    worker.kill();
+
+    let mut worker = venue.worker();
+    venue.until_accepted(Side::Sell, &mut worker);
+    stop(worker);
+    bought_once(&venue);
+}
+
+#[test]
+fn a_venue_that_does_not_answer_keeps_nobody_from_ending_in_time() {
+    let venue = Venue::start();
+    let mut worker = venue.worker();
+    venue.until_accepted(Side::Sell, &mut worker);
+    for (method, path) in
+        [("GET", "/api/v3/myTrades"), ("GET", "/api/v3/openOrders"), ("GET", "/api/v3/klines")]
+    {
+        venue.strike(method, path, Fault::DelayAfter(60_000), 1_000);
+    }
+    stop(worker);
+    bought_once(&venue);
+}
+
+#[test]
+fn a_key_that_is_missing_is_named_without_its_value() {
+    let venue = Venue::start();
+    std::fs::remove_file(venue.keys().join("apiSecret")).unwrap();
+    let ended = venue.worker().ended();
+    assert_ne!(ended.code, Some(0));
+    assert!(ended.err.contains("no entry \"apiSecret\""), "{}", ended.err);
+    assert!(!ended.err.contains("simulatedKey"), "{}", ended.err);
+    until("nothing was sent", || (venue.order_requests() == 0).then_some(()));
+}

@@ -1,0 +1,80 @@
+//! The first words with an exchange: its time, its rules, what it offers and what the account has there.
+//!
+//! The exchange may be away when a worker starts: it is asked until it answers or somebody asks to stop. What only a
+//! person can put right (an endpoint that is none, a key that is missing) ends a start at once; a mounted Secret is there
+//! before the pod starts.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tradewind_core::config::{BinanceUsConfig, MarketDataConfig, ResolvedAccount, VenueConfig};
+use tradewind_core::money::Cash;
+use tradewind_core::time::Timestamp;
+use tradewind_venues::Venue;
+use tradewind_venues::binance_us::{BinanceUs, DEADLINE, Settings};
+
+use crate::assembly::{Market, Offer};
+use crate::commands::CommandError;
+
+/// The first pause between two tries; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// An exchange that has answered, and what it offers.
+pub(crate) struct Connected {
+    pub(crate) venue: BinanceUs,
+    pub(crate) offer: Offer,
+}
+
+/// Whether the account is at an exchange; then with what it is traded there.
+fn exchange(account: &ResolvedAccount) -> Option<&BinanceUsConfig> {
+    match &account.venue {
+        VenueConfig::Paper(_) => None,
+        VenueConfig::BinanceUs(venue) => Some(venue),
+    }
+}
+
+/// Asks the exchange until it answers. None: somebody asked to stop.
+pub(crate) async fn connect(
+    account: &ResolvedAccount,
+    keys: Option<&PathBuf>,
+    shutdown: &mut watch::Receiver<bool>,
+) -> Result<Option<Connected>, CommandError> {
+    let Some(config) = exchange(account) else { return Ok(None) };
+    let keys = keys.ok_or(CommandError::NoCredentials)?;
+    let mut venue = open(config, keys)?;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match ask(account, &mut venue).await {
+            Ok(offer) => return Ok(Some(Connected { venue, offer })),
+            Err(error) => tracing::warn!(%error, "the venue does not answer yet; it is asked again"),
+        }
+        tokio::select! {
+            biased;
+            _ = shutdown.wait_for(|stop| *stop) => return Ok(None),
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+        }
+    }
+}
+
+fn open(config: &BinanceUsConfig, keys: &Path) -> Result<BinanceUs, CommandError> {
+    let endpoint = config.endpoint.parse().map_err(CommandError::Endpoint)?;
+    let settings =
+        Settings { endpoint, key_folder: keys.to_owned(), symbols: Vec::new(), deadline: DEADLINE };
+    let clock = || Timestamp(jiff::Timestamp::now().as_millisecond());
+    BinanceUs::new(settings, Box::new(clock)).map_err(CommandError::exchange)
+}
+
+async fn ask(account: &ResolvedAccount, venue: &mut BinanceUs) -> Result<Offer, CommandError> {
+    venue.refresh().await.map_err(CommandError::exchange)?;
+    let instruments = venue.offered(&account.quote_currency).await.map_err(CommandError::exchange)?;
+    let balances = venue.balances().await?;
+    let quote = balances.iter().find(|balance| balance.asset == account.quote_currency);
+    let data = match account.market_data {
+        MarketDataConfig::Venue { bar } => Market::Venue { bar },
+        MarketDataConfig::Replay { .. } => return Err(CommandError::RecordedAtVenue),
+    };
+    Ok(Offer { data, instruments, found: Some(quote.map_or(Cash::ZERO, |balance| balance.total)) })
+}
