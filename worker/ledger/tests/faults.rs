@@ -113,7 +113,7 @@ async fn a_newer_schema_is_refused_naming_both_versions() {
         assert!(matches!(error, LedgerError::NewerSchema { found: 42, supported: 4, .. }), "{error:?}");
         let text = error.to_string();
         assert!(
-            text.contains("schema 42") && text.contains("up to 5") && text.contains("ledger.db"),
+            text.contains("schema 42") && text.contains("up to 6") && text.contains("ledger.db"),
             "{text}"
         );
     }

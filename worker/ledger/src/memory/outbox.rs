@@ -118,7 +118,11 @@ impl MemoryLedger {
                 self.intents.get(intent).map(|kept| map::fill(fill, self.order(kept, batch), rules))
             }
             Record::Halt(change) => Some(map::halt(change)),
-            Record::Signing(_) | Record::Transfer(_) | Record::Succession(_) | Record::Rebase { .. } => None,
+            Record::Signing(_)
+            | Record::Transfer(_)
+            | Record::Succession(_)
+            | Record::External(_)
+            | Record::Rebase { .. } => None,
         })
     }
 

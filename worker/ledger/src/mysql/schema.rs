@@ -14,12 +14,13 @@ use crate::rows::CHAINED;
 use crate::sql::{Dialect, Scope};
 
 /// The newest schema known here.
-pub const SCHEMA: i64 = 2;
+pub const SCHEMA: i64 = 3;
 
 /// All versions, oldest first.
-const VERSIONS: [(i64, &str); 2] = [
+const VERSIONS: [(i64, &str); 3] = [
     (1, include_str!("../../migrations/mysql/0001_ledger.sql")),
     (2, include_str!("../../migrations/mysql/0002_outbox.sql")),
+    (3, include_str!("../../migrations/mysql/0003_externals.sql")),
 ];
 
 /// Starters of one database wait this many seconds for each other.

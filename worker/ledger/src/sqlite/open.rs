@@ -24,7 +24,7 @@ use crate::sql::{Context, Scope, open};
 pub(super) use crate::sql::open::Owner;
 
 /// The newest schema known here.
-const SCHEMA: i64 = 5;
+const SCHEMA: i64 = 6;
 /// Readers never block a writer in WAL mode; only a foreign program can, and not for long.
 const BUSY: Duration = Duration::from_secs(2);
 
@@ -34,6 +34,7 @@ fn migrator() -> Migrator {
     let successions = include_str!("../../migrations/sqlite/0003_successions.sql");
     let readers = include_str!("../../migrations/sqlite/0004_commits_and_views.sql");
     let outbox = include_str!("../../migrations/sqlite/0005_outbox.sql");
+    let externals = include_str!("../../migrations/sqlite/0006_externals.sql");
     let migration = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
@@ -42,7 +43,8 @@ fn migrator() -> Migrator {
         migration(2, "signings", signings),
         migration(3, "successions", successions),
         migration(4, "commits and views", readers),
-        migration(SCHEMA, "outbox", outbox),
+        migration(5, "outbox", outbox),
+        migration(SCHEMA, "externals", externals),
     ])
 }
 
