@@ -120,7 +120,7 @@ async fn commit_all(
     {
         let intent = intent(number, identity, *strategy, rules_of, Side::Buy, checkpoint.now);
         let (attempt, signature) = (Attempt(1), VenueTerms::default().sign(checkpoint.now));
-        let request = intent.request(attempt, signature).hash();
+        let request = intent.request(attempt, signature);
         let signing = Signing { intent: intent.id, attempt, epoch: identity.epoch, signature, request };
         let records = [Record::Intent(intent), Record::Signing(signing)];
         let batch = Batch {

@@ -283,7 +283,7 @@ impl Observer for Board {
             }
             Record::Signing(signing) => {
                 tracing::debug!(
-                    intent = signing.intent.0, attempt = signing.attempt.0, request = %signing.request, "signed"
+                    intent = signing.intent.0, attempt = signing.attempt.0, request = %signing.request.hash(), "signed"
                 );
             }
             Record::Fill { intent, fill } => self.on_fill(state, *intent, fill),

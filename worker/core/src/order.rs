@@ -271,7 +271,7 @@ impl OrderRequest {
 }
 
 /// That one sending of an intent is about to happen: durable before it does, as its intent is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Signing {
     /// Whose.
@@ -282,8 +282,8 @@ pub struct Signing {
     pub epoch: Epoch,
     /// The span in which the venue takes it.
     pub signature: Signature,
-    /// What will be sent.
-    pub request: RequestHash,
+    /// What will be sent. A ledger keeps its hash; it is made there, because a backtest keeps none.
+    pub request: OrderRequest,
 }
 
 /// Where an order stands.

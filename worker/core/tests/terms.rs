@@ -52,9 +52,9 @@ fn durable(desk: &mut Desk, start: Timestamp, ms: i64, effects: &Effects) -> Eff
 #[test]
 fn what_is_sent_is_what_was_made_durable() {
     let (mut desk, effects, start) = decided();
-    let signing = signings(&effects)[0];
+    let signing = signings(&effects).remove(0);
     let sent = requests(&durable(&mut desk, start, 20, &effects)).remove(0);
-    assert_eq!((sent.hash(), sent.signature), (signing.request, signing.signature));
+    assert_eq!((&sent, sent.signature), (&signing.request, signing.signature));
     assert_eq!((sent.attempt, signing.attempt), (Attempt(1), Attempt(1)));
     assert_eq!(
         (signing.signature.signed_at, signing.signature.valid_until),

@@ -210,7 +210,7 @@ pub(crate) fn signing(signing: &Signing) -> Result<Vec<Value<'static>>, LedgerEr
         Value::Int(whole("epoch", signing.epoch.0)?),
         Value::Int(signing.signature.signed_at.0),
         Value::Int(signing.signature.valid_until.0),
-        Value::text(signing.request.to_string()),
+        Value::text(signing.request.hash().to_string()),
     ])
 }
 

@@ -68,7 +68,7 @@ impl State {
         let Some(order) = self.orders.by_intent(id) else { return };
         let Some(signature) = order.life.stage().signature() else { return };
         let attempt = next(order.life.attempt());
-        let request = order.intent.request(attempt, signature).hash();
+        let request = order.intent.request(attempt, signature);
         let signing = Signing { intent: id, attempt, epoch, signature, request };
         effects.push(Effect::Persist(Box::new(Record::Signing(signing))));
     }

@@ -238,7 +238,8 @@ pub fn intents(effects: &Effects) -> Vec<&Intent> {
 }
 
 pub fn signings(effects: &Effects) -> Vec<Signing> {
-    let signing = |record: &Record| if let Record::Signing(signing) = record { Some(*signing) } else { None };
+    let signing =
+        |record: &Record| if let Record::Signing(signing) = record { Some(signing.clone()) } else { None };
     records(effects).into_iter().filter_map(signing).collect()
 }
 

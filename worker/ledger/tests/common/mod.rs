@@ -14,7 +14,7 @@ use tradewind_core::money::{Cash, Percent, Price, Quantity};
 use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::order::{
     Attempt, ClientOrderId, Epoch, Fee, Fill, Incarnation, Intent, IntentId, Liquidity, OrderKind,
-    OrderState, Purpose, RequestHash, Side, Signing, TradeId, Transition,
+    OrderState, Purpose, Side, Signing, TradeId, Transition,
 };
 use tradewind_core::protocol::Signature;
 use tradewind_core::recovery::{Checkpoint, InstrumentMark, LedgerIdentity, Watermark};
@@ -94,13 +94,10 @@ pub(crate) fn step(id: u64, epoch: u64, attempt: u32, from: OrderState, to: Orde
 
 /// The sending that comes next, signed at 2 s for 5 s.
 pub(crate) fn signing(id: u64, epoch: u64, attempt: u32) -> Record {
-    Record::Signing(Signing {
-        intent: IntentId(id),
-        attempt: Attempt(attempt),
-        epoch: Epoch(epoch),
-        signature: Signature { signed_at: Timestamp(2_000), valid_until: Timestamp(7_000) },
-        request: RequestHash([7; 32]),
-    })
+    let (attempt, epoch) = (Attempt(attempt), Epoch(epoch));
+    let signature = Signature { signed_at: Timestamp(2_000), valid_until: Timestamp(7_000) };
+    let request = intent(id, epoch.0).request(attempt, signature);
+    Record::Signing(Signing { intent: IntentId(id), attempt, epoch, signature, request })
 }
 
 /// 0.2 BTC at 100.10, fee 0.012 USD.
