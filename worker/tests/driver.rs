@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use tradewind_core::config::{
     BinanceUsConfig, Config, DeletionPolicy, DesiredState, FeeAsset, FeeConfig, InstrumentState,
-    MarketDataConfig, Mode, ResolvedAccount, ResolvedStrategy, SignalConfig, SizingConfig,
+    LedgerConfig, MarketDataConfig, Mode, ResolvedAccount, ResolvedStrategy, SignalConfig, SizingConfig,
     StrategyInstrument, VenueConfig,
 };
 use tradewind_core::engine::{InstrumentSpec, State};
@@ -137,6 +137,7 @@ fn config() -> Config {
         policy: "limits".into(),
         limits: AccountLimits::defaults(),
         breakers: Vec::new(),
+        ledger: LedgerConfig::default(),
     };
     Config { account, strategies: vec![strategy] }
 }

@@ -32,6 +32,43 @@ pub struct ResolvedAccount {
     pub limits: AccountLimits,
     /// Breakers on the account's equity.
     pub breakers: Vec<Breaker>,
+    /// Where its ledger is.
+    #[serde(default, skip_serializing_if = "LedgerConfig::is_file")]
+    pub ledger: LedgerConfig,
+}
+
+/// Where a ledger is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LedgerConfig {
+    /// In a SQLite file beside the worker.
+    #[default]
+    Sqlite,
+    /// In a database that many accounts share.
+    Mysql(MysqlConfig),
+}
+
+impl LedgerConfig {
+    /// Whether it is a file of the worker's own.
+    pub fn is_file(&self) -> bool {
+        matches!(self, Self::Sqlite)
+    }
+}
+
+/// A MariaDB or MySQL database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MysqlConfig {
+    /// Name or address of the server.
+    pub host: SmolStr,
+    /// Its port.
+    pub port: u16,
+    /// The database.
+    pub database: SmolStr,
+    /// Name of the Secret with user and password. What is in it never comes here.
+    pub credentials: SmolStr,
+    /// Whether connections are encrypted; they may go without on loopback only.
+    pub tls: bool,
 }
 
 /// A venue and its settings.

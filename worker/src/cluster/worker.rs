@@ -135,6 +135,7 @@ async fn opened(
     let opening = Opening {
         data_dir: &options.data_dir,
         ledger: ledger_options(options, &account),
+        credentials: options.ledger_credentials.as_deref(),
         whose: Whose::Anyones,
         exchange,
         // As long as another worker may believe in its Lease.

@@ -62,6 +62,9 @@ pub struct Options {
     /// Folder with the files apiKey and apiSecret, for an account at a real venue. Nothing of them is ever logged.
     #[arg(long, value_name = "DIR", env = "TRADEWIND_CREDENTIALS")]
     pub credentials: Option<PathBuf>,
+    /// Folder with the files username, password and, for a private authority, ca.crt, for a ledger in a database.
+    #[arg(long, value_name = "DIR", env = "TRADEWIND_LEDGER_CREDENTIALS")]
+    pub ledger_credentials: Option<PathBuf>,
     /// Plain lines even on a terminal.
     #[arg(long)]
     pub plain: bool,
@@ -97,6 +100,7 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
     let opening = Opening {
         data_dir: &options.data_dir,
         ledger: ledger_options(&assembly.config.account),
+        credentials: options.ledger_credentials.as_deref(),
         whose: Whose::Ours,
         exchange,
         // A lock on the file keeps two workers apart.

@@ -3,11 +3,14 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use tradewind_core::config::{PaperConfig, ResolvedAccount, VenueConfig};
+use tradewind_core::config::{LedgerConfig, MysqlConfig, PaperConfig, ResolvedAccount, VenueConfig};
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
 use tradewind_core::order::Incarnation;
 use tradewind_core::time::{Millis, Timestamp};
-use tradewind_ledger::{Ledger, LedgerReader, SqliteLedger, SqliteOptions};
+use tradewind_ledger::mysql::{Isolation, Tls};
+use tradewind_ledger::{
+    Ledger, LedgerReader, MysqlLedger, MysqlOptions, MysqlServer, SqliteLedger, SqliteOptions,
+};
 use tradewind_venues::binance_us::BinanceUs;
 use tradewind_venues::paper::PaperVenue;
 
@@ -17,6 +20,7 @@ use crate::board::Board;
 use crate::commands::CommandError;
 use crate::driver::{Driver, Journal, Start};
 use crate::feed::{Feed, Grouped};
+use crate::ledger::AccountLedger;
 use crate::market_data::{Bounds, CandleReader};
 use crate::summary;
 use crate::venue::AccountVenue;
@@ -30,12 +34,59 @@ pub(crate) enum Whose {
     Anyones,
 }
 
+async fn sqlite(
+    data_dir: &Path,
+    options: &SqliteOptions,
+    whose: Whose,
+) -> Result<AccountLedger, CommandError> {
+    let path = data_dir.join(LEDGER_FILE);
+    let ledger = match whose {
+        Whose::Ours => SqliteLedger::open(&path, options).await?,
+        Whose::Anyones => SqliteLedger::open_any(&path, options).await?,
+    };
+    Ok(AccountLedger::Sqlite(Box::new(ledger)))
+}
+
+async fn mysql(
+    account: &ResolvedAccount,
+    server: &MysqlConfig,
+    options: &SqliteOptions,
+    whose: Whose,
+    credentials: Option<&Path>,
+) -> Result<AccountLedger, CommandError> {
+    let credentials = credentials.ok_or(CommandError::NoLedgerCredentials)?.to_path_buf();
+    let options = MysqlOptions {
+        server: MysqlServer {
+            host: server.host.to_string(),
+            port: server.port,
+            database: server.database.to_string(),
+            credentials,
+            tls: if server.tls { Tls::Required } else { Tls::Off },
+            isolation: Isolation::default(),
+            patience: MysqlServer::PATIENCE,
+        },
+        account: options.account,
+        // Accounts of all namespaces share the database.
+        account_name: smol_str::format_smolstr!("{}/{}", account.namespace, account.name),
+        owner: options.owner.clone(),
+        now: options.now,
+        incarnation: options.incarnation,
+    };
+    let ledger = match whose {
+        Whose::Ours => MysqlLedger::open(&options).await?,
+        Whose::Anyones => MysqlLedger::open_any(&options).await?,
+    };
+    Ok(AccountLedger::Mysql(Box::new(ledger)))
+}
+
 /// What is opened, and for whom.
 pub(crate) struct Opening<'a> {
     /// Where the files lie.
     pub(crate) data_dir: &'a Path,
     /// How the ledger is opened.
     pub(crate) ledger: SqliteOptions,
+    /// The folder with user and password of the ledger's database, where it is in one.
+    pub(crate) credentials: Option<&'a Path>,
     /// Whose ledger.
     pub(crate) whose: Whose,
     /// The exchange, where the account is at one.
@@ -46,14 +97,19 @@ pub(crate) struct Opening<'a> {
 
 /// Opens ledger and venue; a second worker on the same ledger is refused here.
 pub(crate) async fn open(assembly: &mut Assembly, opening: Opening<'_>) -> Result<Running, CommandError> {
-    let Opening { data_dir, ledger: options, whose, exchange, lease } = opening;
+    let Opening { data_dir, ledger: options, credentials, whose, exchange, lease } = opening;
     let file = |source| CommandError::File { path: data_dir.to_path_buf(), source };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(file)?;
-    let path = data_dir.join(LEDGER_FILE);
-    let mut ledger = match whose {
-        Whose::Ours => SqliteLedger::open(&path, &options).await?,
-        Whose::Anyones => SqliteLedger::open_any(&path, &options).await?,
+    let live = !assembly.config.account.venue.is_paper();
+    let mut ledger = match &assembly.config.account.ledger {
+        LedgerConfig::Sqlite => sqlite(data_dir, &options, whose).await?,
+        LedgerConfig::Mysql(server) => {
+            mysql(&assembly.config.account, server, &options, whose, credentials).await?
+        }
     };
+    if live {
+        ledger.check_durable().await?;
+    }
     assembly.include(&ledger.symbols().await?)?;
     let account = &assembly.config.account;
     ledger.note_paper(account.venue.is_paper()).await?;

@@ -7,7 +7,7 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use tradewind_core::config::VenueConfig;
+use tradewind_core::config::{LedgerConfig, VenueConfig};
 use tradewind_crds::names;
 
 use super::{PORTS, Source, metadata, selector};
@@ -24,6 +24,9 @@ pub(super) fn policy(source: &Source<'_>) -> NetworkPolicy {
         egress.push(to(std::slice::from_ref(&place.cidr), vec![port("TCP", place.port)]));
     }
     egress.extend(venue(&source.account.venue));
+    if let LedgerConfig::Mysql(server) = &source.account.ledger {
+        egress.extend(place(&server.host, server.port));
+    }
     NetworkPolicy {
         metadata: metadata(source, names::worker(&source.key.name)),
         spec: Some(NetworkPolicySpec {

@@ -49,6 +49,7 @@ pub fn account() -> ResolvedAccount {
         policy: "desk".into(),
         limits: AccountLimits::defaults(),
         breakers: Vec::new(),
+        ledger: LedgerConfig::default(),
     }
 }
 
