@@ -140,6 +140,12 @@ pub enum Reason {
     WorkerStarted,
     /// The configuration was taken over by the running worker.
     ConfigApplied,
+    /// A position is being liquidated and not sold within 5 minutes: nobody buys near the mark, or the venue refuses. It
+    /// goes on until all is sold.
+    LiquidationOverdue,
+    /// What is left of a position is dust: less than a lot, or worth less at the mark than the venue's smallest order, so
+    /// that no order can sell it. It counts as nothing for all that waits until nothing is held.
+    DustLeft,
     /// An order was sent.
     OrderSent,
     /// An order was filled.
@@ -165,12 +171,23 @@ pub enum Reason {
     TookOver,
     /// The ledger cannot be trusted until a person says so; no entries.
     LedgerUnknown,
+    /// The venue holds other amounts than the ledger says: somebody deposited, withdrew or traded beside the worker. No
+    /// entries; after two sweeps a halt, whose resumption books the difference as deposits and withdrawals.
+    BalancesDiffer,
+    /// An order or a trade on the account that the worker did not make: it is recorded, left alone and not counted.
+    ExternalActivity,
     /// The ledger cannot be written; no entries.
     LedgerUnavailable,
     /// What is held is guarded by its stops.
     StopsPlaced,
-    /// Something is held without the stop it should have.
+    /// What is held is guarded by the worker, as exits.protection AtWorker asks: nothing sells while the worker does not
+    /// run.
+    GuardedByWorker,
+    /// Something is held without the stop it should have. A stop order that could not be placed is tried again, the worker
+    /// guards the position meanwhile, and after the policy's order.flattenUnprotectedAfter it is sold.
     StopMissing,
+    /// A position was without its stop order for longer than the policy's order.flattenUnprotectedAfter and is sold.
+    Flattened,
     /// The strategy holds nothing, or has no stop loss.
     NothingToProtect,
     /// The worker sees halts, holds its Lease and knows its configuration.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::common::{Decimal, GoDuration, HaltAction, KeyText, PercentNumber};
 
 /// Breaker names that halts of other origins use.
-pub const RESERVED_BREAKER_NAMES: [&str; 2] = ["latched", "ledger-unknown"];
+pub const RESERVED_BREAKER_NAMES: [&str; 3] = ["latched", "ledger-unknown", "balances-differ"];
 
 /// Limits and breakers.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -72,13 +72,21 @@ pub struct RiskPolicySpec {
 }
 
 /// Limits on each order.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderLimits {
     /// Smallest notional of an entry, in the account's quote currency, as decimal text, zero or more; a smaller entry
     /// is denied. Left out in an account's policy: 25.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_notional: Option<Decimal>,
+
+    /// How long a position of a strategy with exits.protection AtVenue may be without the stop order it should have at
+    /// the venue, a duration from 0s to 10m, in the time of the market data; then it is sold at the market. Until then the
+    /// stop is tried again and the worker sells on marks. Left out in an account's policy: 10s. Of two policies the
+    /// shorter holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) <= duration('10m')").message("flattenUnprotectedAfter must be at most 10m; use a value such as 10s"))]
+    pub flatten_unprotected_after: Option<GoDuration>,
 }
 
 /// Limits on each strategy. Percentages are of the strategy's own equity.
@@ -139,9 +147,9 @@ pub struct AccountLimits {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Breaker {
-    /// Name of the breaker, a DNS label of at most 52 characters; the halt it makes is named after it. Not latched and not
-    /// ledger-unknown, which other halts are named.
-    #[x_kube(validation = Rule::new("!(self in ['latched', 'ledger-unknown'])").message("a breaker must not be named latched or ledger-unknown, which other halts are named; choose another name"))]
+    /// Name of the breaker, a DNS label of at most 52 characters; the halt it makes is named after it. Not latched,
+    /// ledger-unknown or balances-differ, which other halts are named.
+    #[x_kube(validation = Rule::new("!(self in ['latched', 'ledger-unknown', 'balances-differ'])").message("a breaker must not be named latched, ledger-unknown or balances-differ, which other halts are named; choose another name"))]
     pub name: crate::common::ObjectName,
     /// Whose equity it watches: Strategy each strategy's own, halting that strategy; Account the account's, halting
     /// all of them. An Account breaker holds only where the policy is an account's.

@@ -278,12 +278,31 @@ pub struct SymbolQuantity {
 }
 
 /// How positions are left beside the signal's own sells.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.protection) || has(self.stopLoss)")
+    .message("exits.protection says who sells at the stop loss; add exits.stopLoss or remove protection"))]
 pub struct Exits {
     /// Sells a position that loses too much: exactly one of the variants. Left out: no stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_loss: Option<StopLoss>,
+
+    /// Who sells at the stop. AtVenue: a stop order that rests at the venue; when it cannot be placed, it is tried again,
+    /// the worker sells on marks meanwhile, and after the policy's order.flattenUnprotectedAfter the position is sold.
+    /// AtWorker: the worker alone, on marks; choosing it acknowledges that nothing sells while the worker does not run.
+    /// Left out: AtVenue. An edit holds for the stops of later fills; stop orders that rest stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protection: Option<Protection>,
+}
+
+/// Who sells a position at its stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Protection {
+    /// A stop order that rests at the venue.
+    #[default]
+    AtVenue,
+    /// The worker, on marks.
+    AtWorker,
 }
 
 /// Where the stop of a position lies.

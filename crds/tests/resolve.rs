@@ -6,8 +6,8 @@ mod common;
 use common::{ACCOUNT, HALT, POLICY, STRATEGY, patched};
 use serde_json::{Value, json};
 use tradewind_core::config::{
-    DeletionPolicy, DesiredState, FeeAsset, MarketDataConfig, Mode, SignalConfig, SizingConfig, Speed,
-    VenueConfig,
+    DeletionPolicy, DesiredState, FeeAsset, MarketDataConfig, Mode, Protection, SignalConfig, SizingConfig,
+    Speed, VenueConfig,
 };
 use tradewind_core::halt::{HaltAction, HaltOrigin, HaltScope};
 use tradewind_core::limits::BreakerScope;
@@ -121,6 +121,10 @@ fn a_silent_account_policy_has_the_published_defaults() {
     let strategy = resolution.strategies[&uid(2)].as_ref().unwrap();
     let limits = &strategy.limits;
     assert_eq!((limits.min_notional, limits.min_confidence), (cash("25"), Percent(650_000)));
+    assert_eq!(
+        (limits.flatten_unprotected_after, strategy.protection),
+        (Millis(10_000), Protection::AtVenue)
+    );
     assert_eq!((limits.max_position, limits.max_exposure), (Percent(50_000), Percent(800_000)));
     assert_eq!(
         (limits.max_open_positions, limits.cooldown, limits.max_trades_per_instrument_per_day),

@@ -62,9 +62,9 @@ fn assert_as_seen(effects: &[Effect], seen: &[String], events: &[Event]) {
     });
     assert_eq!(sent.collect::<Vec<_>>(), answered.collect::<Vec<_>>(), "orders sent");
     let cancels = effects.iter().filter(|effect| matches!(effect, Effect::Cancel(_))).count();
-    let cancelled = events
-        .iter()
-        .filter(|event| matches!(&event.kind, EventKind::OrderUpdate { update: OrderUpdate::Cancelled, .. }));
+    let cancelled = events.iter().filter(|event| {
+        matches!(&event.kind, EventKind::OrderUpdate { update: OrderUpdate::Cancelled { .. }, .. })
+    });
     assert!(cancelled.count() <= cancels, "cancelled without being asked to");
 }
 

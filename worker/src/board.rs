@@ -123,6 +123,7 @@ impl Board {
                 .collect(),
             open_orders: state.open_orders(),
             halts: state.halts().to_vec(),
+            balance_differences: state.balance_differences().to_vec(),
             last_decisions: self
                 .last_decisions
                 .values()
@@ -243,6 +244,12 @@ impl Board {
     }
 }
 
+fn names(state: &State, strategy: StrategyId, instrument: InstrumentId) -> (String, String) {
+    let symbol = state.rules(instrument).map(|rules| rules.symbol.to_string());
+    let name = state.strategy_name(strategy).map(|(_, name)| name.to_owned());
+    (name.unwrap_or_default(), symbol.unwrap_or_default())
+}
+
 impl Observer for Board {
     fn on_report(&mut self, state: &State, report: &Report) {
         match report {
@@ -255,11 +262,26 @@ impl Observer for Board {
             Report::Foreign { client_order_id, origin } => {
                 tracing::warn!(order = %client_order_id, %origin, "no open order of ours");
             }
+            Report::Protection { strategy, instrument, change } => {
+                let (name, symbol) = names(state, *strategy, *instrument);
+                tracing::warn!(strategy = name, symbol, ?change, "stop orders at the venue");
+            }
+            Report::Balances(differences) => {
+                tracing::warn!(?differences, "what the venue holds beyond what the ledger says");
+            }
+            Report::Unsold { strategy, instrument, left } => {
+                let (name, symbol) = names(state, *strategy, *instrument);
+                let left = state.rules(*instrument).map(|rules| rules.quantity_text(*left));
+                tracing::warn!(
+                    strategy = name,
+                    symbol,
+                    left,
+                    "a liquidation has not sold all in time; it goes on"
+                );
+            }
             Report::Dust { strategy, instrument } => {
-                let symbol = state.rules(*instrument).map(|r| r.symbol.to_string()).unwrap_or_default();
-                let name =
-                    state.strategy_name(*strategy).map(|(_, name)| name.to_owned()).unwrap_or_default();
-                tracing::info!(strategy = name, symbol, "dust left: less than a lot");
+                let (name, symbol) = names(state, *strategy, *instrument);
+                tracing::info!(strategy = name, symbol, "dust left: less than the venue's smallest order");
             }
             Report::MoneyFault { message } => {
                 tracing::error!(message, "amount not computable; nothing was done on it");
@@ -286,6 +308,7 @@ impl Observer for Board {
                     intent = signing.intent.0, attempt = signing.attempt.0, request = %signing.request.hash(), "signed"
                 );
             }
+            Record::External(external) => tracing::warn!(?external, "not ours: recorded, not counted"),
             Record::Fill { intent, fill } => self.on_fill(state, *intent, fill),
             Record::Transition(transition) => {
                 if transition.to == OrderState::Rejected {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
+use tradewind_core::books::Difference;
 use tradewind_core::decision::Stage;
 use tradewind_core::engine::{AccountView, OrderView, StrategyView};
 use tradewind_core::halt::Halt;
@@ -57,6 +58,8 @@ pub struct Snapshot {
     pub open_orders: Vec<OrderView>,
     /// Halts in force.
     pub halts: Vec<Halt>,
+    /// Where the venue holds something else than the ledger says.
+    pub balance_differences: Vec<Difference>,
     /// The last decision of each strategy in each instrument: the newest of each pair.
     pub last_decisions: Vec<DecisionSnapshot>,
     /// The last decision of each pair in which the signal said buy or sell.

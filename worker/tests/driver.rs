@@ -117,6 +117,7 @@ fn config() -> Config {
         signal: SignalConfig::EmaCross { fast: 1, slow: 2 },
         sizing: SizingConfig::FixedPercent { percent: Percent(50_000) },
         stop_loss: Some(Percent(50_000)),
+        protection: tradewind_core::config::Protection::AtVenue,
         policy: None,
         limits: Limits { min_confidence: Percent(0), ..Limits::defaults() },
         breakers: Vec::new(),

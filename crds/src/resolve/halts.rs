@@ -205,6 +205,7 @@ pub fn origin(object: &TradingHalt) -> HaltOrigin {
         Some("latched") => HaltOrigin::Latched,
         Some(local) if local == "local" || local.starts_with("local.") => HaltOrigin::Manual,
         Some("ledger-unknown") => HaltOrigin::LedgerUnknown,
+        Some("balances-differ") => HaltOrigin::BalancesDiffer,
         Some(breaker) => HaltOrigin::Breaker { breaker: breaker.into() },
     }
 }

@@ -42,9 +42,11 @@ fn limits(object: &RiskPolicy, check: &mut Check<'_>) -> PartialLimits {
     let order = object.spec.order.clone().unwrap_or_default();
     let wire = object.spec.strategy.clone().unwrap_or_default();
     let min_notional = order.min_notional.as_ref().map(Decimal::exact);
+    let flatten = order.flatten_unprotected_after.as_ref().map(GoDuration::exact);
     let cooldown = wire.cooldown.as_ref().map(GoDuration::exact);
     PartialLimits {
         min_notional: check.take_if("spec.order.minNotional", min_notional),
+        flatten_unprotected_after: check.take_if("spec.order.flattenUnprotectedAfter", flatten),
         min_confidence: check.take_if(
             "spec.strategy.minConfidencePercent",
             wire.min_confidence_percent.map(PercentNumber::exact),

@@ -1,8 +1,8 @@
 //! TradingStrategy to what the engine runs: its fields, its references, what the market data offers, its grant.
 
 use tradewind_core::config::{
-    DeletionPolicy, DesiredState, InstrumentState, Mode, ResolvedStrategy, SignalConfig, SizingConfig,
-    StrategyInstrument,
+    DeletionPolicy, DesiredState, InstrumentState, Mode, Protection, ResolvedStrategy, SignalConfig,
+    SizingConfig, StrategyInstrument,
 };
 use tradewind_core::limits::{BreakerScope, PartialLimits, unite_breakers};
 use tradewind_core::money::{Cash, Percent};
@@ -71,6 +71,7 @@ pub(super) fn resolve(
             signal: signal?,
             sizing: sizing?,
             stop_loss,
+            protection: protection(spec),
             policy: own.as_ref().map(|policy| policy.name.clone()),
             limits: account.limits.clone().tightened(&limits_of(own.as_ref())),
             breakers: unite_breakers(&account.strategy_breakers, &breakers_of(own.as_ref())),
@@ -244,6 +245,13 @@ fn sizing(spec: &wire::TradingStrategySpec, check: &mut Check<'_>) -> Option<Siz
 fn stop_loss(spec: &wire::TradingStrategySpec, check: &mut Check<'_>) -> Option<Percent> {
     let StopLoss::FixedPercent(distance) = spec.exits.as_ref()?.stop_loss.as_ref()?;
     check.take("spec.exits.stopLoss.fixedPercent.percent", distance.percent.exact())
+}
+
+fn protection(spec: &wire::TradingStrategySpec) -> Protection {
+    match spec.exits.as_ref().and_then(|exits| exits.protection).unwrap_or_default() {
+        wire::Protection::AtVenue => Protection::AtVenue,
+        wire::Protection::AtWorker => Protection::AtWorker,
+    }
 }
 
 /// What the strategy asks of its account. A strategy that is not valid is told whether its claim fits, no more.

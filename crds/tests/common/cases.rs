@@ -108,6 +108,15 @@ fn strategy_cases() -> Vec<Case> {
             live(json!({})),
             [live(Value::Null), live(json!({"stopLoss": null}))],
         ),
+        create(
+            STRATEGY,
+            "exits.protection says who sells",
+            spec(json!({"exits": {"protection": "AtWorker"}})),
+            [
+                spec(json!({"exits": {"stopLoss": null, "protection": "AtWorker"}})),
+                spec(json!({"exits": {"stopLoss": null, "protection": "AtVenue"}})),
+            ],
+        ),
         change(STRATEGY, "mode is immutable", json!({}), mode("Paper"), [mode("Live"), live(json!({}))]),
         change(
             STRATEGY,
@@ -288,6 +297,7 @@ fn policy_and_halt_cases() -> Vec<Case> {
         strategy(json!({"maxPositionPercent": position, "maxExposurePercent": exposure}))
     };
     let cooldown = |text: &str| strategy(json!({"cooldown": text}));
+    let flatten = |text: &str| json!({"spec": {"order": {"flattenUnprotectedAfter": text}}});
     let breaker = |name: &str, confirm: &str| {
         json!({"spec": {"breakers": [{"name": name, "scope": "Account", "action": "Liquidate",
             "trip": {"drawdown": {"percent": 10.0, "confirmFor": confirm}}}]}})
@@ -312,6 +322,12 @@ fn policy_and_halt_cases() -> Vec<Case> {
         ),
         create(
             POLICY,
+            "flattenUnprotectedAfter must be at most 10m",
+            flatten("10m"),
+            [flatten("11m"), flatten("10m1ms")],
+        ),
+        create(
+            POLICY,
             "confirmFor must be at most 24h",
             breaker("x", "24h"),
             [breaker("x", "25h"), breaker("x", "24h1s")],
@@ -320,7 +336,7 @@ fn policy_and_halt_cases() -> Vec<Case> {
             POLICY,
             "a breaker must not be named",
             breaker("latch", "1s"),
-            [breaker("latched", "1s"), breaker("ledger-unknown", "1s")],
+            [breaker("balances-differ", "1s"), breaker("ledger-unknown", "1s")],
         ),
         create(HALT, "metadata.name must have at most 120", halt_name(120), [halt_name(121), halt_name(253)]),
         change(

@@ -117,6 +117,8 @@ impl Sources {
             Reason::NotHalted
         } else if from(|origin| matches!(origin, HaltOrigin::LedgerUnknown)) {
             Reason::LedgerUnknown
+        } else if from(|origin| matches!(origin, HaltOrigin::BalancesDiffer)) {
+            Reason::BalancesDiffer
         } else if from(|origin| matches!(origin, HaltOrigin::Breaker { .. })) {
             Reason::BreakerTripped
         } else {

@@ -136,7 +136,10 @@ fn the_severest_action_holds_and_the_gravest_origin_is_the_reason() {
     assert_eq!(action(vec![]), None);
     let breaker = halt("strategy.btc.daily", &json!({"strategy": {"name": "btc"}}));
     let unknown = halt("account.paper.ledger-unknown", &json!({"account": {"name": "paper"}}));
+    let differ = halt("account.paper.balances-differ", &json!({"account": {"name": "paper"}}));
     let reason = |halts| of(&btc, halts).reason();
+    assert_eq!(reason(vec![breaker.clone(), differ.clone()]), Reason::BalancesDiffer);
+    assert_eq!(reason(vec![differ, unknown.clone()]), Reason::LedgerUnknown);
     assert_eq!(reason(vec![mild.clone()]), Reason::Halted);
     assert_eq!(reason(vec![mild.clone(), breaker.clone()]), Reason::BreakerTripped);
     assert_eq!(reason(vec![mild, breaker, unknown]), Reason::LedgerUnknown);

@@ -291,7 +291,7 @@ fn cancel(world: &mut World, index: usize, order: usize, answered: bool) -> bool
     placed.changed_at = now;
     world.left.cancels -= 1;
     if answered {
-        worker.apply(order, OrderInput::Cancel);
+        worker.end(order, placed.filled);
     }
     true
 }

@@ -30,11 +30,15 @@ pub const ROLLED_BACK: Bounds =
 /// Partial fills, cancels that cross them, sendings held back.
 pub const TRADED: Bounds = Bounds { cancels: 1, throttles: 1, partial_fills: true, ..WIRE };
 
+/// Cancels that cross fills, with a second entry that may follow as soon as the first order counts for less.
+pub const CANCELLED: Bounds =
+    Bounds { horizon: 6, intents: 2, attempts: 1, cancels: 1, partial_fills: true, ..WIRE };
+
 /// What was bought is sold while the worker changes. Walked by `make model-check`.
 pub const SOLD: Bounds =
     Bounds { horizon: 6, intents: 2, attempts: 1, exits: true, foreign_coins: true, openings: 1, ..WIRE };
 
-/// Nearly all of it at once: too large to be walked to its end. Cancels have a world of one order of their own.
+/// All of it at once: too large to be walked to its end.
 pub const EVERYTHING: Bounds = Bounds {
     horizon: 16,
     intents: 2,
@@ -42,7 +46,7 @@ pub const EVERYTHING: Bounds = Bounds {
     crashes: 2,
     openings: 3,
     rollbacks: 1,
-    cancels: 0,
+    cancels: 2,
     throttles: 1,
     exits: true,
     foreign_coins: false,
@@ -50,12 +54,13 @@ pub const EVERYTHING: Bounds = Bounds {
 };
 
 /// All worlds by name.
-pub const ALL: [(&str, Bounds); 7] = [
+pub const ALL: [(&str, Bounds); 8] = [
     ("wire", WIRE),
     ("killed", KILLED),
     ("paused", PAUSED),
     ("rolled-back", ROLLED_BACK),
     ("traded", TRADED),
+    ("cancelled", CANCELLED),
     ("sold", SOLD),
     ("everything", EVERYTHING),
 ];

@@ -208,7 +208,8 @@ impl Worker {
                 continue;
             }
             let (intent, lots) = (order.intent, order.lots);
-            let input = if filled >= lots { OrderInput::FillRest } else { OrderInput::FillPart };
+            let part = OrderInput::FillPart { quantity: Quantity(filled - order.filled) };
+            let input = if filled >= lots { OrderInput::FillRest } else { part };
             // A fill is a fact: it is booked whether or not it fits the stage.
             self.apply(index, input);
             if let Some(order) = self.orders.get_mut(index) {
@@ -218,6 +219,13 @@ impl Worker {
             news = true;
         }
         news
+    }
+
+    /// Hears that the venue has ended an order, and how much of it was executed.
+    pub(crate) fn end(&mut self, index: usize, executed: i64) {
+        let Some(order) = self.orders.get(index) else { return };
+        let missing = Quantity((executed - order.filled).max(0));
+        self.apply(index, OrderInput::Cancel { missing });
     }
 
     /// Asks for one order by its id, then reads the fills.
@@ -238,7 +246,7 @@ impl Worker {
         if let Some(order) = found {
             self.apply(index, OrderInput::Accept);
             if order.cancelled {
-                self.apply(index, OrderInput::Cancel);
+                self.end(index, order.filled);
             }
         } else if self.apply(index, OrderInput::NotFound { asked_at: now }) {
             renewed = self.renew_or_end(index, now, bounds);

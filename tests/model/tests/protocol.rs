@@ -47,6 +47,11 @@ fn a_ledger_that_loses_its_last_commit() {
 }
 
 #[test]
+fn cancels_that_cross_fills_before_a_second_entry() {
+    walk(walks::CANCELLED);
+}
+
+#[test]
 fn partial_fills_cancels_and_sendings_held_back() {
     walk(walks::TRADED);
 }

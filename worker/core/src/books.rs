@@ -1,5 +1,7 @@
 //! Double entry: every amount that enters one book leaves another, asset by asset, so that nothing appears or vanishes.
 
+use serde::{Deserialize, Serialize};
+
 use crate::money::{Cash, MoneyError};
 use crate::name::Asset;
 
@@ -14,6 +16,16 @@ pub enum Book {
     Unallocated,
     /// A strategy's own sub-ledger, by its index.
     Strategy(usize),
+}
+
+/// How much more of an asset the venue holds than the books; negative is less.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// Of what.
+    pub asset: Asset,
+    /// How much.
+    pub amount: Cash,
 }
 
 /// Where an asset stands in the books' list.

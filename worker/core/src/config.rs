@@ -228,6 +228,9 @@ pub struct ResolvedStrategy {
     pub sizing: SizingConfig,
     /// How far below each entry fill its stop lies; none means no stop.
     pub stop_loss: Option<Percent>,
+    /// Who sells at the stop.
+    #[serde(default)]
+    pub protection: Protection,
     /// Name of its own policy, if it names one.
     pub policy: Option<SmolStr>,
     /// The limits in force: the stricter of both policies.
@@ -236,6 +239,16 @@ pub struct ResolvedStrategy {
     pub breakers: Vec<Breaker>,
     /// What happens to its orders and positions when it is deleted.
     pub deletion_policy: DeletionPolicy,
+}
+
+/// Who sells a position at its stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Protection {
+    /// A stop order that rests at the venue; the worker where none can.
+    #[default]
+    AtVenue,
+    /// The worker alone: nothing sells while it does not run.
+    AtWorker,
 }
 
 /// What a strategy is meant to do.

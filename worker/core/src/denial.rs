@@ -71,6 +71,8 @@ pub enum Denial {
     LeaseLost,
     /// The configuration was published in a format this worker does not know: no entries until both agree.
     UnknownFormat,
+    /// The venue holds other amounts than the ledger says: no entries until both agree or a person has accepted it.
+    BalancesDiffer,
     /// The signal's confidence is below the policy's `minConfidencePercent`.
     BelowConfidence {
         /// Of the signal.
@@ -186,6 +188,7 @@ impl Denial {
             Self::UnknownFormat => 27,
             Self::ReferenceMissing => 28,
             Self::Quarantined => 29,
+            Self::BalancesDiffer => 30,
         }
     }
 
@@ -206,6 +209,7 @@ impl Denial {
             | Self::Blind
             | Self::LeaseLost
             | Self::UnknownFormat
+            | Self::BalancesDiffer
             | Self::ReferenceMissing => Stage::Halt,
             Self::BelowConfidence { .. } => Stage::Threshold,
             Self::NoEquity { .. } | Self::BelowLot => Stage::Sizing,
@@ -253,6 +257,7 @@ impl Denial {
             | Self::Blind
             | Self::LeaseLost
             | Self::UnknownFormat
+            | Self::BalancesDiffer
             | Self::ReferenceMissing
             | Self::OrderInFlight
             | Self::BelowLot
@@ -300,6 +305,7 @@ impl fmt::Display for Denial {
             Self::Blind => f.write_str("halts cannot be seen at present"),
             Self::LeaseLost => f.write_str("the account's Lease is not held"),
             Self::UnknownFormat => f.write_str("the published configuration has an unknown format"),
+            Self::BalancesDiffer => f.write_str("the venue holds other amounts than the ledger says"),
             Self::BelowConfidence { confidence, limit } => write!(f, "confidence {confidence} < {limit}"),
             Self::OrderInFlight => f.write_str("an order in this instrument is still open"),
             Self::NoEquity { equity } => write!(f, "equity is {}", equity.to_text(2)),

@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use crate::books::Difference;
 use crate::config::Config;
 use crate::decision::{Decision, StrategyId};
+use crate::external::External;
 use crate::halt::{EntryBlock, Halt};
 use crate::instrument::{Bar, InstrumentId};
-use crate::money::{Cash, Price};
+use crate::money::{Cash, Price, Quantity};
 use crate::name::{Asset, Uid};
 use crate::order::{
     ClientOrderId, Fill, Intent, IntentId, OrderRef, OrderRequest, OrderUpdate, Signing, Transition,
@@ -74,6 +76,8 @@ pub enum EventKind {
     ConfigChange(Box<Config>),
     /// Cash came in or went out by other ways than trading.
     Transfer(Transfer),
+    /// The venue told what the account holds of each asset, with all its fills told before.
+    Balances(Vec<(Asset, Cash)>),
 }
 
 /// A halt made or resumed.
@@ -144,6 +148,8 @@ pub enum Record {
     Transfer(Transfer),
     /// A strategy took over what its predecessor left.
     Succession(Succession),
+    /// An order or a trade on the account that no worker of this ledger made.
+    External(External),
     /// The drawdown reference was set anew by a resume.
     Rebase {
         /// Of which strategy; none is the account.
@@ -195,7 +201,27 @@ pub enum Report {
         /// Whose it is.
         origin: Origin,
     },
-    /// What is left of a position is too small to be sold.
+    /// What the venue holds and what the ledger says have come to differ, or (none) agree again.
+    Balances(Vec<Difference>),
+    /// A stop order that should rest at the venue came to nothing, or what followed.
+    Protection {
+        /// Whose position.
+        strategy: StrategyId,
+        /// Of what.
+        instrument: InstrumentId,
+        /// What happened.
+        change: ProtectionChange,
+    },
+    /// A liquidation has not sold all within its deadline. It goes on.
+    Unsold {
+        /// Whose.
+        strategy: StrategyId,
+        /// Of what.
+        instrument: InstrumentId,
+        /// What is left.
+        left: Quantity,
+    },
+    /// What is left of a position is dust: less than a lot, or worth less than the venue's smallest order.
     Dust {
         /// Whose.
         strategy: StrategyId,
@@ -207,6 +233,18 @@ pub enum Report {
         /// In words.
         message: String,
     },
+}
+
+/// How a position stands that should have stop orders at the venue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ProtectionChange {
+    /// A part of it has none; it is placed again, and the worker guards that part meanwhile.
+    Lost,
+    /// All of them rest.
+    Restored,
+    /// It was without for longer than the policy's `flattenUnprotectedAfter` and is sold.
+    Flattened,
 }
 
 /// What the engine wants done, in order.

@@ -55,6 +55,8 @@ pub enum HaltOrigin {
     },
     /// The ledger cannot be trusted until a person says so.
     LedgerUnknown,
+    /// The venue holds something else than the ledger says, and nobody has said why.
+    BalancesDiffer,
 }
 
 /// One halt.

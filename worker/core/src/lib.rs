@@ -17,6 +17,7 @@ pub mod decision;
 pub mod denial;
 pub mod engine;
 pub mod event;
+pub mod external;
 pub mod halt;
 pub mod instrument;
 pub mod limits;

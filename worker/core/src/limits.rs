@@ -13,6 +13,9 @@ use crate::time::Millis;
 pub struct Limits {
     /// Smallest notional of an entry, in the account's quote currency.
     pub min_notional: Cash,
+    /// How long a position may be without the stop order it should have at the venue before it is sold.
+    #[serde(default = "default_flatten_unprotected_after")]
+    pub flatten_unprotected_after: Millis,
     /// Smallest confidence of a signal that may enter.
     pub min_confidence: Percent,
     /// Largest notional of one position.
@@ -32,6 +35,8 @@ pub struct Limits {
 pub struct PartialLimits {
     /// See [`Limits::min_notional`].
     pub min_notional: Option<Cash>,
+    /// See [`Limits::flatten_unprotected_after`].
+    pub flatten_unprotected_after: Option<Millis>,
     /// See [`Limits::min_confidence`].
     pub min_confidence: Option<Percent>,
     /// See [`Limits::max_position`].
@@ -46,11 +51,16 @@ pub struct PartialLimits {
     pub max_trades_per_instrument_per_day: Option<u32>,
 }
 
+fn default_flatten_unprotected_after() -> Millis {
+    Millis(10_000)
+}
+
 impl Limits {
     /// The values an account's policy has where it is silent.
     pub fn defaults() -> Self {
         Self {
             min_notional: Cash(25 * 10_i128.pow(18)),
+            flatten_unprotected_after: default_flatten_unprotected_after(),
             min_confidence: Percent(650_000),
             max_position: Percent(50_000),
             max_exposure: Percent(800_000),
@@ -66,6 +76,9 @@ impl Limits {
         let defaults = Self::defaults();
         Self {
             min_notional: partial.min_notional.unwrap_or(defaults.min_notional),
+            flatten_unprotected_after: partial
+                .flatten_unprotected_after
+                .unwrap_or(defaults.flatten_unprotected_after),
             min_confidence: partial.min_confidence.unwrap_or(defaults.min_confidence),
             max_position: partial.max_position.unwrap_or(defaults.max_position),
             max_exposure: partial.max_exposure.unwrap_or(defaults.max_exposure),
@@ -77,13 +90,17 @@ impl Limits {
         }
     }
 
-    /// Each limit the stricter of the two: lower maximum, higher minimum, longer cooldown.
+    /// Each limit the stricter of the two: lower maximum, higher minimum, longer cooldown, less time
+    /// without protection.
     #[must_use]
     pub fn tightened(self, other: &PartialLimits) -> Self {
         let lower = |own, theirs: Option<Percent>| theirs.map_or(own, |t| t.min(own));
         let fewer = |own, theirs: Option<u32>| theirs.map_or(own, |t| t.min(own));
         Self {
             min_notional: other.min_notional.map_or(self.min_notional, |t| t.max(self.min_notional)),
+            flatten_unprotected_after: other
+                .flatten_unprotected_after
+                .map_or(self.flatten_unprotected_after, |t| t.min(self.flatten_unprotected_after)),
             min_confidence: other.min_confidence.map_or(self.min_confidence, |t| t.max(self.min_confidence)),
             max_position: lower(self.max_position, other.max_position),
             max_exposure: lower(self.max_exposure, other.max_exposure),
@@ -183,6 +200,7 @@ mod tests {
             max_position: Some(Percent(100_000)),
             min_confidence: Some(Percent(700_000)),
             cooldown: Some(Millis(1)),
+            flatten_unprotected_after: Some(Millis(2_000)),
             max_open_positions: Some(3),
             ..PartialLimits::default()
         };
@@ -191,6 +209,7 @@ mod tests {
         assert_eq!(limits.min_confidence, Percent(700_000));
         assert_eq!(limits.cooldown, Millis(3_600_000), "a shorter cooldown changes nothing");
         assert_eq!(limits.max_open_positions, 3);
+        assert_eq!(limits.flatten_unprotected_after, Millis(2_000), "less time without a stop");
         assert_eq!(limits.max_exposure, Percent(800_000), "an absent limit adds nothing");
     }
 

@@ -146,6 +146,8 @@ pub enum Purpose {
     StopLoss,
     /// Reduces risk because the price fell to the stop while no stop order rested at the venue.
     StopGuard,
+    /// Reduces risk because no stop order could be placed at the venue in time.
+    Flatten,
     /// Reduces risk because a halt or a deletion demands it.
     Liquidation,
 }
@@ -397,9 +399,15 @@ pub enum OrderUpdate {
         message: String,
     },
     /// It ended the order on our cancel.
-    Cancelled,
+    Cancelled {
+        /// How much of it was executed in all, whether or not we have heard of it.
+        executed: Quantity,
+    },
     /// It ended the order by itself.
-    Expired,
+    Expired {
+        /// How much of it was executed in all, whether or not we have heard of it.
+        executed: Quantity,
+    },
     /// No answer, or one that says nothing.
     Unknown {
         /// What was seen.

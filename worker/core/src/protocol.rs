@@ -110,9 +110,16 @@ pub enum Stage {
     PartiallyFilled,
     /// Filled to the last unit.
     Filled,
-    /// Ended by a cancel; what had filled stays.
+    /// Ended at the venue, which executed more of it than we have heard of: its story ends with the last of those fills.
+    Ending {
+        /// How it ends then.
+        end: End,
+        /// What was executed and is not booked; never zero.
+        missing: Quantity,
+    },
+    /// Ended by a cancel; what had filled until then is booked.
     Cancelled,
-    /// Ended by the venue or by age; what had filled stays.
+    /// Ended by the venue or by age; what had filled until then is booked.
     Expired,
     /// Refused by the venue.
     Rejected,
@@ -125,6 +132,28 @@ pub enum Stage {
     Absent,
 }
 
+/// How an order ends that has not filled to the last unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum End {
+    /// By our cancel.
+    Cancelled,
+    /// By the venue itself.
+    Expired,
+}
+
+impl End {
+    /// Where an order stands that has ended so while that much of what was executed is not booked. There is no other way
+    /// to an end at the venue: the rest of an order is not counted any more only when all that was executed is held.
+    fn with_missing(self, missing: Quantity) -> Stage {
+        match self {
+            _ if missing.0 > 0 => Stage::Ending { end: self, missing },
+            Self::Cancelled => Stage::Cancelled,
+            Self::Expired => Stage::Expired,
+        }
+    }
+}
+
 impl Stage {
     /// Its short form.
     pub fn state(self) -> OrderState {
@@ -132,7 +161,7 @@ impl Stage {
             Self::Intended { .. } | Self::Ready { .. } | Self::Orphaned { .. } => OrderState::Intended,
             Self::Sent { .. } => OrderState::Sent,
             Self::Accepted => OrderState::Accepted,
-            Self::PartiallyFilled => OrderState::PartiallyFilled,
+            Self::PartiallyFilled | Self::Ending { .. } => OrderState::PartiallyFilled,
             Self::Filled => OrderState::Filled,
             Self::Cancelled => OrderState::Cancelled,
             Self::Expired => OrderState::Expired,
@@ -177,13 +206,24 @@ pub enum OrderInput {
     /// The venue took it.
     Accept,
     /// Part of it filled.
-    FillPart,
+    FillPart {
+        /// How much.
+        quantity: Quantity,
+    },
     /// The last of it filled.
     FillRest,
     /// The venue ended it on our cancel.
-    Cancel,
-    /// The venue ended it by itself, or we let it lapse unsent.
-    Expire,
+    Cancel {
+        /// What the venue executed of it, less what is booked.
+        missing: Quantity,
+    },
+    /// The venue ended it by itself.
+    Expire {
+        /// What the venue executed of it, less what is booked.
+        missing: Quantity,
+    },
+    /// We let it lapse unsent.
+    Lapse,
     /// The venue refused it.
     Reject,
     /// No answer that says what happened.
@@ -222,20 +262,26 @@ pub fn transition(from: Stage, input: OrderInput, terms: &VenueTerms) -> Result<
         (S::Ready { .. }, I::Withhold) => Ok(S::Absent),
         (S::Absent, I::Renew { signature }) => Ok(S::Intended { signature }),
         (S::Sent { .. } | S::Unknown { .. } | S::Accepted, I::Accept) => Ok(S::Accepted),
-        (S::PartiallyFilled, I::Accept) => Ok(S::PartiallyFilled),
-        (S::Sent { .. } | S::Unknown { .. } | S::Accepted | S::PartiallyFilled, I::FillPart) => {
+        (S::PartiallyFilled | S::Ending { .. }, I::Accept) => Ok(from),
+        (S::Sent { .. } | S::Unknown { .. } | S::Accepted | S::PartiallyFilled, I::FillPart { .. }) => {
             Ok(S::PartiallyFilled)
         }
-        (S::Cancelled | S::Expired, I::FillPart) => Ok(from),
-        (
-            S::Sent { .. } | S::Unknown { .. } | S::Accepted | S::PartiallyFilled | S::Cancelled | S::Expired,
-            I::FillRest,
-        ) => Ok(S::Filled),
-        (S::Sent { .. } | S::Unknown { .. } | S::Accepted | S::PartiallyFilled | S::Cancelled, I::Cancel) => {
-            Ok(S::Cancelled)
+        (S::Ending { end, missing }, I::FillPart { quantity }) => {
+            Ok(end.with_missing(Quantity(missing.0.saturating_sub(quantity.0))))
         }
-        (S::Intended { .. } | S::Ready { .. } | S::Unknown { .. }, I::Expire) => Ok(S::Expired),
-        (S::Sent { .. } | S::Accepted | S::PartiallyFilled | S::Expired, I::Expire) => Ok(S::Expired),
+        (S::Cancelled | S::Expired, I::FillPart { .. }) => Ok(from),
+        (S::Sent { .. } | S::Unknown { .. } | S::Accepted | S::PartiallyFilled, I::FillRest) => Ok(S::Filled),
+        (S::Ending { .. } | S::Cancelled | S::Expired, I::FillRest) => Ok(S::Filled),
+        (
+            S::Sent { .. } | S::Unknown { .. } | S::Accepted | S::PartiallyFilled | S::Ending { .. },
+            I::Cancel { missing },
+        ) => Ok(End::Cancelled.with_missing(missing)),
+        (
+            S::Sent { .. } | S::Unknown { .. } | S::Accepted | S::PartiallyFilled | S::Ending { .. },
+            I::Expire { missing },
+        ) => Ok(End::Expired.with_missing(missing)),
+        (S::Cancelled, I::Cancel { .. }) | (S::Expired, I::Expire { .. }) => Ok(from),
+        (S::Intended { .. } | S::Ready { .. }, I::Lapse) => Ok(S::Expired),
         (S::Sent { .. } | S::Unknown { .. }, I::Reject) => Ok(S::Rejected),
         (S::Orphaned { signature } | S::Sent { signature }, I::LoseTrack) => {
             Ok(S::Unknown { not_found_from: terms.not_found_from(signature) })
@@ -312,10 +358,16 @@ impl Life {
     /// What must be counted against every limit as if it filled: all that has not filled yet, until it is proven that it
     /// never will. What has filled counts as held.
     pub fn at_risk(&self, ordered: Quantity, filled: Quantity) -> Quantity {
-        if self.stage.state().is_terminal() {
-            return Quantity::ZERO;
+        match self.stage {
+            Stage::Ending { missing, .. } => missing,
+            stage if stage.state().is_terminal() => Quantity::ZERO,
+            _ => Quantity(ordered.0.saturating_sub(filled.0).max(0)),
         }
-        Quantity(ordered.0.saturating_sub(filled.0).max(0))
+    }
+
+    /// Whether it has ended at the venue and fills of it are still to come.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.stage, Stage::Ending { .. })
     }
 }
 

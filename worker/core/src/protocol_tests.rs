@@ -22,6 +22,7 @@ fn stages() -> Vec<Stage> {
         Stage::Sent { signature },
         Stage::Accepted,
         Stage::PartiallyFilled,
+        Stage::Ending { end: End::Cancelled, missing: Quantity(2) },
         Stage::Filled,
         Stage::Cancelled,
         Stage::Expired,
@@ -39,10 +40,13 @@ fn inputs() -> Vec<OrderInput> {
         I::Withhold,
         I::Renew { signature: signed(20_000) },
         I::Accept,
-        I::FillPart,
+        I::FillPart { quantity: Quantity(1) },
         I::FillRest,
-        I::Cancel,
-        I::Expire,
+        I::Cancel { missing: Quantity::ZERO },
+        I::Cancel { missing: Quantity(3) },
+        I::Expire { missing: Quantity::ZERO },
+        I::Expire { missing: Quantity(3) },
+        I::Lapse,
         I::Reject,
         I::LoseTrack,
         I::NotFound { asked_at: Timestamp(60_000) },
@@ -132,9 +136,25 @@ fn a_throttled_order_was_not_sent_and_may_be() {
 #[test]
 fn a_fill_after_a_cancel_is_not_lost() {
     assert_eq!(after(Stage::Cancelled, I::FillRest), Some(OrderState::Filled));
-    assert_eq!(after(Stage::Cancelled, I::FillPart), Some(OrderState::Cancelled));
-    assert_eq!(after(Stage::Filled, I::Cancel), None);
-    assert_eq!(after(Stage::Rejected, I::FillPart), None);
+    assert_eq!(after(Stage::Cancelled, I::FillPart { quantity: Quantity(1) }), Some(OrderState::Cancelled));
+    assert_eq!(after(Stage::Filled, I::Cancel { missing: Quantity::ZERO }), None);
+    assert_eq!(after(Stage::Rejected, I::FillPart { quantity: Quantity(1) }), None);
+}
+
+#[test]
+fn an_order_that_ended_is_counted_until_all_that_was_executed_is_booked() {
+    let mut life = Life::recovered(OrderState::Accepted, Attempt(1), signed(0), &TERMS);
+    // Ten ordered, one booked, six executed when the cancel came.
+    life.apply(I::Cancel { missing: Quantity(5) }, &TERMS).unwrap();
+    assert_eq!((life.state(), life.is_ending()), (OrderState::PartiallyFilled, true));
+    assert_eq!(life.at_risk(Quantity(10), Quantity(1)), Quantity(5), "not the four that are cancelled");
+    life.apply(I::FillPart { quantity: Quantity(3) }, &TERMS).unwrap();
+    assert_eq!(life.at_risk(Quantity(10), Quantity(4)), Quantity(2));
+    // The end told again, by the look-up this time.
+    life.apply(I::Cancel { missing: Quantity(2) }, &TERMS).unwrap();
+    life.apply(I::FillPart { quantity: Quantity(2) }, &TERMS).unwrap();
+    assert_eq!((life.state(), life.is_ending()), (OrderState::Cancelled, false));
+    assert_eq!(life.at_risk(Quantity(10), Quantity(6)), Quantity::ZERO);
 }
 
 #[test]

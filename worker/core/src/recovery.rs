@@ -15,7 +15,7 @@ use crate::money::{Cash, Price};
 use crate::name::{Symbol, Uid};
 use crate::order::{Attempt, Epoch, Fill, Incarnation, Intent, IntentId, OrderState, Purpose};
 use crate::protocol::Signature;
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 
 /// All that is needed to go on where the last commit stopped.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -134,6 +134,15 @@ pub struct Watermark {
     pub guards: Vec<Guard>,
     /// Exits that were started and whose order is not yet made.
     pub exits: Vec<(Symbol, Purpose)>,
+    /// When each of these began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exits_begun: Vec<(Symbol, Timestamp)>,
+    /// Time positions were without the stop order they should have had, those of `bare` left out.
+    #[serde(default)]
+    pub unprotected: Millis,
+    /// Positions that are without it now, and since when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bare: Vec<(Symbol, Timestamp)>,
 }
 
 /// A part of a position and the price at which it must be sold.

@@ -90,7 +90,7 @@ fn a_fill_before_its_acceptance_and_after_its_cancel_is_booked() {
     let early = desk.a_fill(&sent, "110", Quantity(1000));
     desk.tell(EventKind::Fill(early));
     desk.accept(&sent);
-    desk.update(sent.client_order_id, OrderUpdate::Cancelled);
+    desk.update(sent.client_order_id, OrderUpdate::Cancelled { executed: Quantity(1000) });
     let late = desk.a_fill(&sent, "110", Quantity(545));
     let effects = desk.tell(EventKind::Fill(late));
     assert!(records(&effects).iter().any(|r| matches!(r, Record::Fill { .. })));
@@ -180,7 +180,7 @@ fn liquidate_cancels_the_stop_then_sells_what_is_held() {
     let effects = desk.tell(EventKind::HaltChange(liquidate));
     assert_eq!(cancels(&effects), [stop.client_order_id]);
     assert!(intents(&effects).is_empty(), "the stop still holds the coins");
-    let effects = desk.update(stop.client_order_id, OrderUpdate::Cancelled);
+    let effects = desk.update(stop.client_order_id, OrderUpdate::Cancelled { executed: Quantity::ZERO });
     let exit = intents(&effects)[0];
     assert_eq!((exit.purpose, exit.quantity), (Purpose::Liquidation, Quantity(4545)));
 }
@@ -480,7 +480,8 @@ fn fills_and_updates_of_orders_that_are_not_ours_are_reported_and_change_nothing
     let mut fill = foreign.take().unwrap();
     fill.client_order_id = tradewind_core::order::ClientOrderId(uuid::Uuid::from_u128(99));
     let effects = desk.tell(EventKind::Fill(fill));
-    assert!(matches!(effects[..], [Effect::Report(Report::Foreign { .. })]));
+    assert!(matches!(effects[..], [Effect::Report(Report::Foreign { .. }), Effect::Persist(_)]));
+    assert!(matches!(records(&effects)[..], [Record::External(_)]), "kept as what it is");
     assert_eq!(desk.state.account_view(), before);
 }
 

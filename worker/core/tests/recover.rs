@@ -4,8 +4,6 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-
 use common::*;
 use tradewind_core::config::{Config, DeletionPolicy};
 use tradewind_core::decision::Outcome;
@@ -13,56 +11,12 @@ use tradewind_core::engine::{RecoverError, State};
 use tradewind_core::event::{Effects, Event, EventKind, HaltChange, Record};
 use tradewind_core::halt::{HaltAction, HaltScope};
 use tradewind_core::instrument::InstrumentId;
-use tradewind_core::money::Percent;
-use tradewind_core::order::{Intent, IntentId, OrderState, OrderUpdate, Purpose};
-use tradewind_core::recovery::{BookedFill, History, OpenOrder};
-
-/// What a ledger would give back after these events: a fold over the records the engine asked to persist.
-fn history(state: &State, events: &[Event], config: &Config) -> History {
-    let mut replay = State::new(config.account.clone(), specs(&["BTC-USD", "ETH-USD"]), identity());
-    let mut history = History { next_intent: 1, checkpoint: Some(state.checkpoint()), ..History::default() };
-    let mut orders: BTreeMap<IntentId, OpenOrder> = BTreeMap::new();
-    let mut intents: BTreeMap<IntentId, Intent> = BTreeMap::new();
-    for event in events {
-        let mut effects = Vec::new();
-        replay.step(event, &mut effects);
-        for record in records(&effects) {
-            match record {
-                Record::Intent(intent) => {
-                    history.next_intent = intent.id.0 + 1;
-                    let (attempt, state) = (tradewind_core::order::Attempt(0), OrderState::Intended);
-                    orders.insert(
-                        intent.id,
-                        OpenOrder { intent: intent.clone(), attempt, state, signature: None },
-                    );
-                    intents.insert(intent.id, intent.clone());
-                }
-                Record::Signing(signing) => {
-                    orders.get_mut(&signing.intent).unwrap().signature = Some(signing.signature);
-                }
-                Record::Transition(t) => {
-                    let order = orders.get_mut(&t.intent).unwrap();
-                    (order.attempt, order.state) = (t.attempt, t.to);
-                }
-                Record::Fill { intent, fill } => {
-                    let Intent { strategy, purpose, .. } = intents[intent];
-                    history.fills.push(BookedFill { intent: *intent, strategy, purpose, fill: fill.clone() });
-                }
-                Record::Transfer(transfer) => history.transfers.push(transfer.clone()),
-                Record::Succession(done) => history.successions.push(*done),
-                Record::Halt(HaltChange::Set(halt)) => history.halts.push(halt.clone()),
-                Record::Halt(HaltChange::Cleared { name, .. }) => history.halts.retain(|h| h.name != *name),
-                Record::Rebase { .. } => {}
-            }
-        }
-    }
-    history.open_orders = orders.into_values().filter(|o| !o.state.is_terminal()).collect();
-    history
-}
+use tradewind_core::money::{Percent, Quantity};
+use tradewind_core::order::{OrderUpdate, Purpose};
 
 /// The engine as a restart makes it: from the rows, then warmed up with the bars it had seen.
 fn restarted(desk: &Desk, config: &Config) -> Result<State, RecoverError> {
-    let history = history(&desk.state, &desk.events, &desk.config);
+    let history = history(desk);
     let mut state = State::recover(config, specs(&["BTC-USD", "ETH-USD"]), identity(), &history)?;
     for event in &desk.events {
         if let EventKind::Bar { instrument, bar } = &event.kind {
@@ -115,7 +69,7 @@ fn story(desk: &mut Desk, until: usize) {
                 }
             }
             for id in cancels(&pending) {
-                pending.extend(desk.update(id, OrderUpdate::Cancelled));
+                pending.extend(desk.update(id, OrderUpdate::Cancelled { executed: Quantity::ZERO }));
             }
             if intents(&pending).is_empty() {
                 break;
@@ -233,7 +187,10 @@ fn an_exit_that_was_started_goes_on_after_a_restart() {
     let effects = tell(
         &mut again,
         &desk,
-        EventKind::OrderUpdate { client_order_id: id, update: OrderUpdate::Cancelled },
+        EventKind::OrderUpdate {
+            client_order_id: id,
+            update: OrderUpdate::Cancelled { executed: Quantity::ZERO },
+        },
     );
     assert_eq!(intents(&effects)[0].purpose, Purpose::SignalExit);
 }
@@ -255,7 +212,7 @@ fn a_breaker_resumed_while_nothing_ran_starts_from_the_equity_of_the_next_start(
     let mut desk = desk();
     desk.enter(0);
     desk.bar_with(0, "110", "60", "100");
-    let mut rows = history(&desk.state, &desk.events, &desk.config);
+    let mut rows = history(&desk);
     rows.halts.clear();
     let mut again = State::recover(&desk.config, specs(&["BTC-USD", "ETH-USD"]), identity(), &rows).unwrap();
     let config = desk.config.clone();
@@ -293,7 +250,7 @@ fn a_strategy_gone_at_the_next_start_keeps_its_guard_and_its_deletion_policy_is_
 fn fills_in_an_instrument_the_feed_no_longer_has_are_never_forgotten() {
     let mut desk = desk();
     desk.enter(0);
-    let rows = history(&desk.state, &desk.events, &desk.config);
+    let rows = history(&desk);
     let mut config = desk.config.clone();
     config.strategies.clear();
     let error = State::recover(&config, specs(&["ETH-USD"]), identity(), &rows).unwrap_err();

@@ -10,8 +10,10 @@ use tradewind_core::denial::Denial;
 use tradewind_core::engine::StrategyView;
 use tradewind_core::event::{Effects, EventKind, HaltChange, Record, Succession};
 use tradewind_core::halt::{HaltAction, HaltOrigin, HaltScope};
+use tradewind_core::limits::Limits;
 use tradewind_core::money::{Percent, Quantity};
 use tradewind_core::order::{ClientOrderId, IntentId, OrderRequest, OrderUpdate};
+use tradewind_core::time::Millis;
 
 fn first() -> ResolvedStrategy {
     ResolvedStrategy { stop_loss: Some(Percent(50_000)), ..strategy(1, &["BTC-USD"]) }
@@ -114,7 +116,9 @@ fn while_it_still_exists_nothing_is_taken_over_and_the_new_one_waits() {
 
 #[test]
 fn an_order_whose_end_is_not_known_is_waited_for() {
-    let mut desk = desk(first());
+    // Else the position, whose stop nobody knows of, would be sold.
+    let limits = Limits { flatten_unprotected_after: Millis(i64::MAX), ..first().limits };
+    let mut desk = desk(ResolvedStrategy { limits, ..first() });
     desk.warm(0);
     let entry = desk.bar(0, "110");
     let request = desk.durable(&entry)[0].clone();
@@ -129,7 +133,11 @@ fn an_order_whose_end_is_not_known_is_waited_for() {
     assert_eq!(successions(&configure(&mut desk, vec![second()])), Vec::<&Record>::new());
     assert_eq!(desk.state.heirs()[0].orders, 2, "the entry that is being cancelled and the unknown stop");
     assert!(intents(&desk.bar(0, "112")).is_empty());
-    assert_eq!(desk.update(request.client_order_id, OrderUpdate::Cancelled).len(), 1, "one is left");
+    assert_eq!(
+        desk.update(request.client_order_id, OrderUpdate::Cancelled { executed: Quantity(1_000) }).len(),
+        1,
+        "one is left"
+    );
     let found = desk.accept(&stop);
     assert_eq!(successions(&found).len(), 1, "{found:?}");
     assert_eq!(view(&desk, 2).positions[0].quantity, Quantity(1_000));
@@ -157,7 +165,7 @@ fn a_deletion_policy_is_carried_out_before_and_what_it_sold_is_not_there_to_be_t
     let effects = configure(&mut desk, vec![second()]);
     assert_eq!(cancels(&effects), [stop.client_order_id]);
     assert_eq!(desk.state.heirs()[0].exits, 1);
-    let cancelled = desk.update(stop.client_order_id, OrderUpdate::Cancelled);
+    let cancelled = desk.update(stop.client_order_id, OrderUpdate::Cancelled { executed: Quantity::ZERO });
     let sale = desk.durable(&cancelled)[0].clone();
     desk.accept(&sale);
     assert_eq!(desk.state.heirs().len(), 1);

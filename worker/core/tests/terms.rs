@@ -4,9 +4,12 @@
 mod common;
 
 use common::*;
-use tradewind_core::event::{Effect, Effects, Event, EventKind, Report};
+use tradewind_core::event::{Effect, Effects, EventKind, Report};
 use tradewind_core::halt::HaltOrigin;
-use tradewind_core::order::{Attempt, ClientOrderId, IntentId, OrderRequest, OrderState, OrderUpdate};
+use tradewind_core::money::Quantity;
+use tradewind_core::order::{
+    Attempt, ClientOrderId, IntentId, OrderRequest, OrderState, OrderUpdate, Purpose,
+};
 use tradewind_core::protocol::{Origin, VenueTerms};
 use tradewind_core::time::{Millis, Timestamp};
 
@@ -25,13 +28,6 @@ fn decided() -> (Desk, Effects, Timestamp) {
     assert_eq!((intents(&effects).len(), signings(&effects).len()), (1, 1));
     let now = desk.now();
     (desk, effects, now)
-}
-
-/// An event that many milliseconds after a time.
-fn later(desk: &mut Desk, start: Timestamp, ms: i64, kind: EventKind) -> Effects {
-    let mut effects = Vec::new();
-    desk.state.step(&Event { now: start.plus(Millis(ms)), kind }, &mut effects);
-    effects
 }
 
 fn update(
@@ -137,4 +133,25 @@ fn an_order_of_ours_that_the_ledger_never_made_stops_entries_and_keeps_its_numbe
     }));
     desk.bar(0, "90");
     assert_eq!(intents(&desk.bar(0, "130"))[0].id, IntentId(4));
+}
+
+#[test]
+fn a_cancel_heard_before_the_fills_it_crossed_frees_nothing() {
+    let mut desk = Desk::new(vec![strategy(1, &["BTC-USD"])], &["BTC-USD"]);
+    desk.warm(0);
+    let effects = desk.bar(0, "110");
+    let sent = desk.durable(&effects).remove(0);
+    desk.accept(&sent);
+    desk.update(sent.client_order_id, OrderUpdate::Cancelled { executed: Quantity(1545) });
+    assert!(desk.state.awaits_fills(), "1.545 are held and not heard of");
+    let effects = desk.bar(0, "90");
+    assert!(intents(&effects).is_empty() && cancels(&effects).is_empty(), "the sale waits: {effects:?}");
+    let mut effects = Vec::new();
+    for quantity in [1000, 545] {
+        assert_eq!((desk.state.open_orders().len(), intents(&effects).len()), (1, 0));
+        let fill = desk.a_fill(&sent, "110", Quantity(quantity));
+        effects = desk.tell(EventKind::Fill(fill));
+    }
+    let sale = intents(&effects)[0];
+    assert_eq!((sale.purpose, sale.quantity), (Purpose::SignalExit, Quantity(1545)));
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use smol_str::SmolStr;
 use tradewind_core::event::{HaltChange, Record, Succession, Transfer};
+use tradewind_core::external::External;
 use tradewind_core::halt::Halt;
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::name::{Symbol, Uid};
@@ -28,7 +29,7 @@ use crate::port::{
     BalanceRow, Batch, Committed, DecisionFilter, DecisionRow, EquityRow, Ledger, LedgerReader, OutcomeCount,
     Pruned, TradeRow,
 };
-use crate::rows::rules_of;
+use crate::rows::{self, rules_of};
 
 /// How an order stands, projected from its transitions.
 #[derive(Debug)]
@@ -50,7 +51,11 @@ enum Undo {
     Halts(Vec<Halt>),
     Transfer,
     Succession,
+    External(ExternalKey),
 }
+
+/// What tells an external order or trade from all others.
+type ExternalKey = (&'static str, Symbol, SmolStr);
 
 /// The port in memory.
 #[derive(Debug)]
@@ -62,6 +67,7 @@ pub struct MemoryLedger {
     trades: HashMap<(Symbol, TradeId), usize>,
     transfers: Vec<Transfer>,
     successions: Vec<Succession>,
+    externals: HashSet<ExternalKey>,
     halts: Vec<Halt>,
     decisions: Vec<DecisionRow>,
     outcomes: BTreeMap<(SmolStr, SmolStr, SmolStr), u64>,
@@ -84,6 +90,7 @@ impl MemoryLedger {
             trades: HashMap::new(),
             transfers: Vec::new(),
             successions: Vec::new(),
+            externals: HashSet::new(),
             halts: Vec::new(),
             decisions: Vec::new(),
             outcomes: BTreeMap::new(),
@@ -97,13 +104,14 @@ impl MemoryLedger {
 
     /// Takes a record in and links it to the chain; a fill that was there already is no new row.
     fn apply_and_link(&mut self, record: &Record, batch: &Batch<'_>) -> Result<bool, LedgerError> {
-        let new_fill = self.apply(record, batch)?;
-        if new_fill || !matches!(record, Record::Fill { .. }) {
+        let new = self.apply(record, batch)?;
+        let may_repeat = matches!(record, Record::Fill { .. } | Record::External(_));
+        if new || !may_repeat {
             let mut hasher = Hasher::new();
             hasher.update(self.end().as_bytes()).update(&serde_json::to_vec(record)?);
             self.chain.push(hasher.finalize());
         }
-        Ok(new_fill)
+        Ok(new && matches!(record, Record::Fill { .. }))
     }
 
     fn end(&self) -> Hash {
@@ -128,6 +136,7 @@ impl MemoryLedger {
                 self.successions.push(*done);
                 self.undo.push(Undo::Succession);
             }
+            Record::External(external) => return self.note_external(external, batch),
             // Nothing reads a rebase back: the reference is in the checkpoint.
             Record::Rebase { .. } => {}
         }
@@ -196,6 +205,18 @@ impl MemoryLedger {
         Ok(true)
     }
 
+    /// Whether it was not seen before.
+    fn note_external(&mut self, external: &External, batch: &Batch<'_>) -> Result<bool, LedgerError> {
+        rows::external(external, batch)?;
+        let (what, id, symbol) = rows::external_key(external);
+        let key = (what, symbol.clone(), SmolStr::new(id));
+        let new = self.externals.insert(key.clone());
+        if new {
+            self.undo.push(Undo::External(key));
+        }
+        Ok(new)
+    }
+
     fn roll_back(&mut self) {
         while let Some(step) = self.undo.pop() {
             match step {
@@ -223,6 +244,9 @@ impl MemoryLedger {
                 }
                 Undo::Succession => {
                     self.successions.pop();
+                }
+                Undo::External(key) => {
+                    self.externals.remove(&key);
                 }
             }
         }

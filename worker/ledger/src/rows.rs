@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 use tradewind_core::event::{HaltChange, Succession, Transfer};
+use tradewind_core::external::External;
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::money::{Cash, PERCENT_ONE, Percent, format_trimmed};
 use tradewind_core::name::{Symbol, Uid};
@@ -139,10 +140,24 @@ table!(
 table!(TRANSFERS, "transfers", [Text("asset"), Text("amount"), Text("strategy"), Int("at")]);
 table!(REBASES, "rebases", [Text("strategy"), Text("reference"), Int("at")]);
 table!(SUCCESSIONS, "successions", [Text("predecessor"), Text("successor"), Int("at")]);
+table!(
+    EXTERNALS,
+    "externals",
+    [
+        Text("what"),
+        Text("venue_id"),
+        Text("order_id"),
+        Text("symbol"),
+        Text("side"),
+        Text("price"),
+        Text("quantity"),
+        Int("at"),
+    ]
+);
 
 /// All tables of the chain.
-pub(crate) static CHAINED: [&Table; 8] =
-    [&INTENTS, &SIGNINGS, &TRANSITIONS, &FILLS, &HALTS, &TRANSFERS, &REBASES, &SUCCESSIONS];
+pub(crate) static CHAINED: [&Table; 9] =
+    [&INTENTS, &SIGNINGS, &TRANSITIONS, &FILLS, &HALTS, &TRANSFERS, &REBASES, &SUCCESSIONS, &EXTERNALS];
 
 pub(crate) const DECISION_COLUMNS: [&str; 14] = [
     "at",
@@ -294,6 +309,36 @@ pub(crate) fn rebase(strategy: Option<Uid>, reference: Cash, at: Timestamp) -> V
 
 pub(crate) fn succession(done: &Succession) -> Vec<Value<'static>> {
     vec![Value::text(done.from.to_string()), Value::text(done.to.to_string()), Value::Int(done.at.0)]
+}
+
+/// What it is and the venue's id of it: what tells it from all others of an instrument.
+pub(crate) fn external_key(external: &External) -> (&'static str, &str, &Symbol) {
+    match external {
+        External::Order { order, .. } => ("Order", &order.venue_order_id, &order.symbol),
+        External::Trade(trade) => ("Trade", &trade.trade_id.0, &trade.symbol),
+    }
+}
+
+pub(crate) fn external<'a>(external: &'a External, batch: &Batch<'_>) -> Result<Vec<Value<'a>>, LedgerError> {
+    let (what, id, symbol) = external_key(external);
+    let (order, side, price, quantity, at) = match external {
+        External::Order { order, seen_at } => (&order.client_order_id, order.side, None, None, *seen_at),
+        External::Trade(trade) => {
+            let rules = rules_of(batch, symbol)?;
+            let (price, quantity) = (rules.price_text(trade.price), rules.quantity_text(trade.quantity));
+            (&trade.venue_order_id, trade.side, Some(price), Some(quantity), trade.at)
+        }
+    };
+    Ok(vec![
+        Value::Text(Cow::Borrowed(what)),
+        Value::Text(Cow::Borrowed(id)),
+        Value::Text(Cow::Borrowed(order)),
+        Value::text(symbol.to_string()),
+        Value::Text(Cow::Borrowed(side_text(side))),
+        Value::optional(price),
+        Value::optional(quantity),
+        Value::Int(at.0),
+    ])
 }
 
 pub(crate) fn decision(row: &DecisionRow) -> Result<[Value<'_>; 14], LedgerError> {

@@ -363,9 +363,17 @@ async fn rows_cannot_be_changed_or_deleted_where_there_are_triggers() {
     let mut ledger = database.open().await;
     fill_up(&mut ledger).await;
     assert_eq!(ledger.append_only().await.unwrap(), AppendOnly::Triggers);
-    for table in
-        ["intents", "signings", "transitions", "fills", "halts", "transfers", "rebases", "successions"]
-    {
+    for table in [
+        "intents",
+        "signings",
+        "transitions",
+        "fills",
+        "halts",
+        "transfers",
+        "rebases",
+        "successions",
+        "externals",
+    ] {
         for sql in [format!("DELETE FROM {table}"), format!("UPDATE {table} SET hash = 'x'")] {
             let error = database.run(&[sql.leak()]).await.unwrap_err();
             assert!(error.to_string().contains("append-only"), "{table}: {error}");

@@ -10,22 +10,26 @@ use common::*;
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tradewind_core::event::Record;
+use tradewind_core::money::Quantity;
 use tradewind_core::order::{Attempt, IntentId, OrderState};
 use tradewind_core::protocol::{Life, OrderInput, Signature, Step, VenueTerms};
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{LedgerReader, MemoryLedger};
 
 /// Every input of the production table, legal or not.
-const INPUTS: [OrderInput; 11] = [
+const INPUTS: [OrderInput; 14] = [
     OrderInput::Send { at: Timestamp(0) },
     OrderInput::Throttle,
     OrderInput::Withhold,
     OrderInput::Renew { signature: SIGNATURE },
     OrderInput::Accept,
-    OrderInput::FillPart,
+    OrderInput::FillPart { quantity: Quantity(20_000_000) },
     OrderInput::FillRest,
-    OrderInput::Cancel,
-    OrderInput::Expire,
+    OrderInput::Cancel { missing: Quantity::ZERO },
+    OrderInput::Cancel { missing: Quantity(20_000_000) },
+    OrderInput::Expire { missing: Quantity::ZERO },
+    OrderInput::Expire { missing: Quantity(1) },
+    OrderInput::Lapse,
     OrderInput::Reject,
     OrderInput::LoseTrack,
 ];
@@ -67,7 +71,7 @@ fn apply(stand: Stand, id: u64, choice: usize, guess: bool, trade: usize) -> (Ve
         records.push(signing(id, 1, attempt + 1));
     }
     let mut filled = filled;
-    if matches!(input, OrderInput::FillPart | OrderInput::FillRest) {
+    if matches!(input, OrderInput::FillPart { .. } | OrderInput::FillRest) {
         records.push(booked(&format!("{id}-{trade}"), id));
         filled += 20_000_000;
     }

@@ -20,9 +20,18 @@ use OrderState::{Accepted, Filled, Intended, Sent};
 
 const EDITS: u64 = 1_000;
 /// Rows of a commit.
-const ROUND: usize = 10;
-const TABLES: [&str; 8] =
-    ["intents", "signings", "transitions", "fills", "halts", "transfers", "rebases", "successions"];
+const ROUND: usize = 11;
+const TABLES: [&str; 9] = [
+    "intents",
+    "signings",
+    "transitions",
+    "fills",
+    "halts",
+    "transfers",
+    "rebases",
+    "successions",
+    "externals",
+];
 
 /// Chance from a number, the same on any machine (splitmix64).
 struct Chance(u64);
@@ -56,6 +65,7 @@ async fn victim(path: &Path) -> ChainHead {
                 to: Uid(Uuid::from_u128(0xc0)),
                 at: tradewind_core::time::Timestamp(8),
             }),
+            external(&id.to_string()),
             Record::Rebase {
                 strategy: None,
                 reference: transfer("7", None).amount,
@@ -132,6 +142,8 @@ async fn edit(
                 )
             } else if table == "fills" {
                 copied.replacen("trade_id", "trade_id || 'x'", 1)
+            } else if table == "externals" {
+                copied.replacen("venue_id", "venue_id || 'x'", 1)
             } else if table == "successions" {
                 copied.replacen("predecessor", "predecessor || 'x'", 1)
             } else {

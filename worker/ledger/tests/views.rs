@@ -278,6 +278,7 @@ async fn a_ledger_of_the_first_schema_gets_its_positions_when_it_is_opened() {
         "DROP VIEW portfolio_positions",
         "DROP TABLE positions",
         "DROP TABLE successions",
+        "DROP TABLE externals",
         "DROP TABLE signings",
         "DROP INDEX decisions_by_intent",
         "ALTER TABLE chain_head DROP COLUMN commits",

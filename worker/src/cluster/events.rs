@@ -29,6 +29,7 @@ use tradewind_crds::reasons::Reason;
 
 use crate::driver::Observer;
 
+mod account;
 #[cfg(test)]
 mod tests;
 
@@ -332,7 +333,19 @@ impl Sink {
 }
 
 impl Observer for Sink {
-    fn on_report(&mut self, _: &State, _: &Report) {}
+    fn on_report(&mut self, state: &State, report: &Report) {
+        match report {
+            Report::Protection { strategy, instrument, change } => {
+                self.on_protection(state, *strategy, *instrument, *change);
+            }
+            Report::Balances(differences) => self.on_balances(differences),
+            Report::Unsold { strategy, instrument, left } => {
+                self.on_unsold(state, *strategy, *instrument, *left);
+            }
+            Report::Dust { strategy, instrument } => self.on_dust(state, *strategy, *instrument),
+            _ => {}
+        }
+    }
 
     fn on_record(&mut self, state: &State, record: &Record) {
         match record {
@@ -346,6 +359,7 @@ impl Observer for Sink {
             Record::Fill { intent, fill } => self.on_fill(state, *intent, fill),
             Record::Halt(change) => self.on_halt(state, change),
             Record::Succession(done) => self.on_succession(state, done),
+            Record::External(external) => self.on_external(state, external),
             Record::Signing(_) | Record::Transfer(_) | Record::Rebase { .. } => {}
         }
     }

@@ -73,7 +73,7 @@ pub fn settling(entry: Option<&Entry>, view: Option<&StrategyView>, open_orders:
     if entry.is_some() {
         return Settling::UnderWay("no entries any more; the operator has not taken it out yet".to_owned());
     }
-    let Some(view) = view else { return Settling::Done };
+    let Some(view) = view else { return Settling::Done(Vec::new()) };
     if view.present {
         return Settling::UnderWay("the worker is taking it out".to_owned());
     }
@@ -90,7 +90,11 @@ pub fn settling(entry: Option<&Entry>, view: Option<&StrategyView>, open_orders:
             entries.len().saturating_add(exits.len())
         ),
     };
-    if left.is_empty() { Settling::Done } else { Settling::UnderWay(left) }
+    if !left.is_empty() {
+        return Settling::UnderWay(left);
+    }
+    let dust = view.dust.iter().map(|dust| format!("{} {}", dust.amount, dust.symbol.base()));
+    Settling::Done(dust.collect())
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 use tradewind_core::config::DeletionPolicy;
 use tradewind_core::decision::StrategyId;
-use tradewind_core::engine::PositionView;
+use tradewind_core::engine::{DustView, PositionView};
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
 use tradewind_core::money::{Cash, Percent, Price, Quantity};
 use tradewind_core::name::Uid;
 use tradewind_core::order::{
     Attempt, ClientOrderId, Epoch, Incarnation, Intent, IntentId, OrderKind, OrderState, Purpose, Side,
 };
-use tradewind_core::time::Timestamp;
+use tradewind_core::time::{Millis, Timestamp};
 
 use super::super::config::tests::strategy;
 use super::*;
@@ -26,6 +26,8 @@ fn view(policy: DeletionPolicy, positions: usize) -> StrategyView {
         unrealized: Cash(0),
         cost: Cash(1),
         stop: None,
+        unprotected_since: None,
+        unsold_since: None,
     };
     StrategyView {
         id: StrategyId(0),
@@ -41,6 +43,8 @@ fn view(policy: DeletionPolicy, positions: usize) -> StrategyView {
         peak: Cash(0),
         drawdown: Percent(0),
         halts: Vec::new(),
+        unprotected: Millis(0),
+        dust: Vec::new(),
         positions: vec![position; positions],
     }
 }
@@ -67,6 +71,7 @@ fn order(purpose: Purpose) -> OrderView {
         state: OrderState::Accepted,
         attempt: Attempt(1),
         filled: Quantity(0),
+        is_ending: false,
     }
 }
 
@@ -87,7 +92,7 @@ fn a_deleted_strategy_is_settled_when_what_its_policy_asks_for_is_done() {
     for (policy, positions, purposes, done) in table {
         let orders: Vec<OrderView> = purposes.iter().map(|purpose| order(*purpose)).collect();
         let said = settling(None, Some(&view(policy, positions)), &orders);
-        assert_eq!(said == Settling::Done, done, "{policy:?} {positions} {purposes:?}: {said:?}");
+        assert_eq!(said == Settling::Done(Vec::new()), done, "{policy:?} {positions} {purposes:?}: {said:?}");
     }
 }
 
@@ -120,8 +125,13 @@ fn it_is_not_settled_before_it_was_taken_out_and_one_the_engine_never_knew_is() 
         quarantined: false,
     };
     let view = view(DeletionPolicy::Retain, 0);
-    assert_ne!(settling(Some(&entry), Some(&view), &[]), Settling::Done);
+    assert_ne!(settling(Some(&entry), Some(&view), &[]), Settling::Done(Vec::new()));
     let present = StrategyView { present: true, ..view };
-    assert_ne!(settling(None, Some(&present), &[]), Settling::Done);
-    assert_eq!(settling(None, None, &[]), Settling::Done);
+    assert_ne!(settling(None, Some(&present), &[]), Settling::Done(Vec::new()));
+    let mut dusty = StrategyView { present: false, ..present };
+    let symbol = "BTC-USD".parse().unwrap();
+    dusty.dust.push(DustView { symbol, amount: Cash(400_000_000_000_000), value: Cash(1) });
+    dusty.positions.clear();
+    assert_eq!(settling(None, Some(&dusty), &[]), Settling::Done(vec!["0.0004 BTC".into()]));
+    assert_eq!(settling(None, None, &[]), Settling::Done(Vec::new()));
 }

@@ -40,7 +40,8 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
         self.act().await
     }
 
-    /// Takes in what became of open orders: fills, and the end of those that ended at the venue without our doing.
+    /// Takes in what became of open orders: fills, and the end of those that ended at the venue without our doing; records
+    /// what is not ours, and compares the amounts.
     pub async fn take_stock(&mut self) -> Result<(), DriverError> {
         let there = self.venue.open_orders().await?;
         self.take_in_fills().await?;
@@ -52,7 +53,9 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
                 self.act().await?;
             }
         }
-        Ok(())
+        self.note_external(there.external);
+        self.compare_balances().await?;
+        if self.journal.has_rows() { self.flush().await } else { Ok(()) }
     }
 
     /// Cancels every entry that is open at the venue. What has not left stays in the ledger, and lapses there with its time.

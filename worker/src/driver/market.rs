@@ -110,7 +110,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
             self.step_fill(fill);
         }
         for order in outcome.expired {
-            self.tell(order, OrderUpdate::Expired);
+            self.tell(order.client_order_id, OrderUpdate::Expired { executed: order.executed });
         }
         if self.is_quiet() { Ok(()) } else { self.act().await }
     }

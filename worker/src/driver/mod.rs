@@ -9,13 +9,17 @@ mod journal;
 mod live;
 mod market;
 mod news;
+mod reconcile;
 mod start;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
+use smol_str::SmolStr;
 use tradewind_core::engine::{OrderView, State};
 use tradewind_core::event::{Effect, Effects, Event, EventKind, Record, Report};
+use tradewind_core::external::External;
 use tradewind_core::instrument::{Bar, InstrumentId};
+use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::order::{ClientOrderId, Fill, IntentId, OrderRef, OrderRequest, OrderState, OrderUpdate};
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{Ledger, LedgerError};
@@ -75,6 +79,8 @@ pub struct Driver<L, V, O> {
     pub(super) unsure: bool,
     /// Bars of the present group that the engine has been told.
     pub(super) told: usize,
+    /// Open orders on the account that are not ours and were recorded.
+    pub(super) external: BTreeSet<(Symbol, SmolStr)>,
     /// Who is asked what came in, right before anything is sent.
     pub(super) last_look: Option<Box<dyn LastLook>>,
 }
@@ -101,6 +107,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
             fresh: true,
             unsure: false,
             told: 0,
+            external: BTreeSet::new(),
             last_look: None,
         }
     }
@@ -237,8 +244,14 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     async fn cancel(&mut self, order: &OrderRef) -> Result<(), DriverError> {
         let (now, id) = (self.now(), order.client_order_id);
         match self.venue.cancel(order, now).await {
-            CancelOutcome::Cancelled => self.tell(id, OrderUpdate::Cancelled),
-            // It ended before: its fills and its end come from the venue.
+            CancelOutcome::Cancelled { executed } => {
+                self.tell(id, OrderUpdate::Cancelled { executed });
+                if self.state.awaits_fills() {
+                    self.take_fills().await?;
+                    self.unsure |= self.state.awaits_fills();
+                }
+            }
+            // Its fills and its end come from the venue.
             CancelOutcome::AlreadyDone | CancelOutcome::NotFound => self.look_up(order).await?,
             CancelOutcome::Unknown { message } => {
                 tracing::warn!(order = %id, message, "cancel outcome unknown; it is repeated on the next bar");
@@ -273,12 +286,12 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
         self.state.open_orders().iter().any(unknown)
     }
 
-    /// Asks the venue for every order of unknown outcome. Those it does not tell of stay unknown, and block their
-    /// instrument, until it does.
+    /// Asks the venue for every order of unknown outcome, and for the fills of those that have ended with more than was
+    /// told. Those it does not tell of stay so, and block their instrument, until it does.
     pub(super) async fn resolve_unknown(&mut self) -> Result<(), DriverError> {
         self.unsure = false;
         for order in self.state.open_orders() {
-            if order.state != OrderState::Unknown {
+            if order.state != OrderState::Unknown && !order.is_ending {
                 continue;
             }
             match self.look_up(&OrderRef::from(&order.intent)).await {
@@ -308,10 +321,11 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
             self.tell(id, OrderUpdate::Accepted { venue_order_id });
         }
         match snapshot.state {
-            OrderState::Cancelled => self.tell(id, OrderUpdate::Cancelled),
-            OrderState::Expired => self.tell(id, OrderUpdate::Expired),
+            OrderState::Cancelled => self.tell(id, OrderUpdate::Cancelled { executed: snapshot.filled }),
+            OrderState::Expired => self.tell(id, OrderUpdate::Expired { executed: snapshot.filled }),
             _ => {}
         }
+        self.unsure |= self.state.awaits_fills();
     }
 
     pub(super) fn tell(&mut self, client_order_id: ClientOrderId, update: OrderUpdate) {
@@ -328,7 +342,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
                 self.step_fill(&fill);
             }
             for trade in page.external {
-                tracing::warn!(trade = %trade.trade_id.0, symbol = %trade.symbol, "a trade that is not ours");
+                self.record(Record::External(External::Trade(trade)));
             }
             if page.next == self.journal.fill_cursor {
                 return Ok(());
@@ -374,12 +388,12 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     }
 
     /// The TradingHalt objects of halts in force, by name, as they were last made durable or set since.
-    pub fn published(&self) -> &std::collections::BTreeMap<smol_str::SmolStr, tradewind_core::name::Uid> {
+    pub fn published(&self) -> &std::collections::BTreeMap<SmolStr, Uid> {
         &self.journal.published
     }
 
     /// Remembers, from the next commit on, that the halt of that name has that object; none forgets it.
-    pub fn set_published(&mut self, name: &str, object: Option<tradewind_core::name::Uid>) {
+    pub fn set_published(&mut self, name: &str, object: Option<Uid>) {
         self.journal.touch();
         match object {
             Some(uid) => drop(self.journal.published.insert(name.into(), uid)),

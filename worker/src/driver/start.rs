@@ -106,6 +106,8 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
         self.handle(now, EventKind::ConfigChange(Box::new(config))).await?;
         // An exit that a restart interrupted goes on now, not at the next bar.
         self.handle(now, EventKind::Timer).await?;
+        self.flush().await?;
+        self.reconcile().await?;
         self.flush().await
     }
 

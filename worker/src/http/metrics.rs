@@ -13,7 +13,7 @@ use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tradewind_core::money::{CASH_SCALE, Cash, Percent, format_trimmed};
-use tradewind_core::time::Timestamp;
+use tradewind_core::time::{Millis, Timestamp};
 
 use crate::snapshot::Snapshot;
 use families::FAMILIES;
@@ -86,6 +86,13 @@ impl From<Percent> for Value {
 /// As Unix seconds.
 impl From<Timestamp> for Value {
     fn from(value: Timestamp) -> Self {
+        Self::Real(nearest(i128::from(value.0), 3))
+    }
+}
+
+/// As seconds.
+impl From<Millis> for Value {
+    fn from(value: Millis) -> Self {
         Self::Real(nearest(i128::from(value.0), 3))
     }
 }

@@ -58,6 +58,9 @@ struct OfStrategy<'a> {
     min_confidence_percent: Number,
     min_notional: Number,
     cooldown_seconds: Number,
+    /// Position-seconds without the stop order there should have been at the venue.
+    unprotected_position_seconds: Number,
+    flatten_unprotected_after_seconds: Number,
     max_trades_per_instrument_per_day: u32,
 }
 
@@ -153,6 +156,8 @@ fn of_strategy(view: &StrategyView) -> OfStrategy<'_> {
         min_confidence_percent: limits.min_confidence.into(),
         min_notional: limits.min_notional.into(),
         cooldown_seconds: limits.cooldown.into(),
+        unprotected_position_seconds: view.unprotected.into(),
+        flatten_unprotected_after_seconds: limits.flatten_unprotected_after.into(),
         max_trades_per_instrument_per_day: limits.max_trades_per_instrument_per_day,
     }
 }

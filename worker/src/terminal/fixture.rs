@@ -2,8 +2,8 @@
 
 use smol_str::SmolStr;
 use tradewind_core::config::{
-    DeletionPolicy, DesiredState, InstrumentState, Mode, ResolvedStrategy, SignalConfig, SizingConfig,
-    StrategyInstrument,
+    DeletionPolicy, DesiredState, InstrumentState, Mode, Protection, ResolvedStrategy, SignalConfig,
+    SizingConfig, StrategyInstrument,
 };
 use tradewind_core::decision::{Stage, StrategyId};
 use tradewind_core::engine::{AccountView, PositionView, StrategyView};
@@ -45,6 +45,7 @@ fn config(number: u128, name: &str) -> ResolvedStrategy {
         signal: SignalConfig::EmaCross { fast: 10, slow: 30 },
         sizing: SizingConfig::FixedPercent { percent: Percent(50_000) },
         stop_loss: None,
+        protection: Protection::AtVenue,
         policy: None,
         limits: Limits::defaults(),
         breakers: vec![Breaker::default_drawdown()],
@@ -64,6 +65,8 @@ fn position(symbol: &str, stop: Option<&str>) -> PositionView {
         unrealized: cash("0.48"),
         cost: cash("245.70"),
         stop: stop.map(price),
+        unprotected_since: None,
+        unsold_since: None,
         rules,
     }
 }
@@ -83,6 +86,8 @@ fn strategy(number: u16, name: &str, equity: &str, drawdown: i64, position: Posi
         peak: cash("5000"),
         drawdown: Percent(drawdown),
         halts: vec![],
+        unprotected: Millis(0),
+        dust: Vec::new(),
         positions: vec![position],
     }
 }
@@ -163,6 +168,7 @@ pub(crate) fn snapshot() -> Snapshot {
         instruments: vec![],
         open_orders: vec![],
         halts: vec![halt],
+        balance_differences: Vec::new(),
         last_decisions: vec![
             decision(
                 "btc-trend",

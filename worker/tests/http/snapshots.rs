@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tradewind_core::config::{
-    DeletionPolicy, DesiredState, InstrumentState, Mode, ResolvedStrategy, SignalConfig, SizingConfig,
-    StrategyInstrument,
+    DeletionPolicy, DesiredState, InstrumentState, Mode, Protection, ResolvedStrategy, SignalConfig,
+    SizingConfig, StrategyInstrument,
 };
 use tradewind_core::decision::{Stage, StrategyId};
 use tradewind_core::engine::{AccountView, PositionView, StrategyView};
@@ -39,6 +39,8 @@ fn position(words: [&str; 10]) -> PositionView {
         unrealized: cash(unrealized),
         cost: cash(cost),
         stop: (!stop.is_empty()).then(|| rules.parse_price(stop).unwrap()),
+        unprotected_since: None,
+        unsold_since: None,
         rules,
     }
 }
@@ -59,6 +61,7 @@ fn config(number: u16, name: &str, symbol: &str) -> ResolvedStrategy {
         signal: SignalConfig::EmaCross { fast: 10, slow: 30 },
         sizing: SizingConfig::FixedPercent { percent: Percent(50_000) },
         stop_loss: None,
+        protection: Protection::AtVenue,
         policy: None,
         limits: Limits::defaults(),
         breakers: vec![Breaker::default_drawdown()],
@@ -89,6 +92,8 @@ pub(crate) fn strategy(
         peak: cash("5500"),
         drawdown: Percent(63_636),
         halts: Vec::new(),
+        unprotected: Millis(0),
+        dust: Vec::new(),
         positions,
     }
 }
@@ -213,6 +218,7 @@ pub(crate) fn busy() -> Snapshot {
         }],
         open_orders: Vec::new(),
         halts: vec![tripped()],
+        balance_differences: Vec::new(),
         last_decisions: Vec::new(),
         last_signals: vec![decision(vec![("emaFast", 64_000.5), ("emaSlow", f64::NAN)])],
         recent_trades: vec![trade(2, Side::Sell, Some("-0.30")), trade(1, Side::Buy, None)],
@@ -238,6 +244,7 @@ pub(crate) fn idle() -> Snapshot {
         strategies: Vec::new(),
         instruments: Vec::new(),
         halts: Vec::new(),
+        balance_differences: Vec::new(),
         last_signals: Vec::new(),
         recent_trades: Vec::new(),
         totals: Totals::default(),

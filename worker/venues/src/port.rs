@@ -4,12 +4,11 @@
 //! sends each request once; it never retries an order and never turns a failed call into "not found".
 
 use smol_str::SmolStr;
-use tradewind_core::money::{Cash, Price, Quantity};
+pub use tradewind_core::external::{ExternalOrder, ExternalTrade};
+use tradewind_core::money::{Cash, Quantity};
 use tradewind_core::name::{Asset, Symbol};
 pub use tradewind_core::order::OrderRef;
-use tradewind_core::order::{
-    ClientOrderId, Fill, OrderKind, OrderRequest, OrderState, OrderUpdate, Side, TradeId,
-};
+use tradewind_core::order::{ClientOrderId, Fill, OrderKind, OrderRequest, OrderState, OrderUpdate, Side};
 pub use tradewind_core::protocol::VenueTerms;
 pub use tradewind_core::recovery::FillCursor;
 use tradewind_core::time::Timestamp;
@@ -60,8 +59,11 @@ impl From<PlaceOutcome> for OrderUpdate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CancelOutcome {
     /// The order is ended; what had filled stays.
-    Cancelled,
-    /// The order had ended before: look it up and read its fills.
+    Cancelled {
+        /// How much of it was executed in all. A venue whose answer does not say answers [`Self::AlreadyDone`].
+        executed: Quantity,
+    },
+    /// The order has ended, now or before, and how is not said: look it up and read its fills.
     AlreadyDone,
     /// The venue answered that it has no such order.
     NotFound,
@@ -118,25 +120,6 @@ pub struct FillPage {
     pub next: FillCursor,
 }
 
-/// A trade of an order that was not placed by a worker. It is never counted as ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExternalTrade {
-    /// The venue's id of it.
-    pub trade_id: TradeId,
-    /// The venue's id of its order.
-    pub venue_order_id: SmolStr,
-    /// In which instrument.
-    pub symbol: Symbol,
-    /// Buy or sell.
-    pub side: Side,
-    /// At what price.
-    pub price: Price,
-    /// How much.
-    pub quantity: Quantity,
-    /// The venue's time of it.
-    pub at: Timestamp,
-}
-
 /// The orders that are open at the venue.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OpenOrders {
@@ -144,19 +127,6 @@ pub struct OpenOrders {
     pub orders: Vec<OrderSnapshot>,
     /// Orders that cannot be ours.
     pub external: Vec<ExternalOrder>,
-}
-
-/// An open order that was not placed by a worker. It is never touched.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExternalOrder {
-    /// The venue's id of it.
-    pub venue_order_id: SmolStr,
-    /// The id its owner gave it.
-    pub client_order_id: SmolStr,
-    /// In which instrument.
-    pub symbol: Symbol,
-    /// Buy or sell.
-    pub side: Side,
 }
 
 /// What an account holds of one asset.

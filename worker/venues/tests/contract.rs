@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rust_decimal::Decimal;
 use tempfile::TempDir;
+use tradewind_core::money::Quantity;
 use tradewind_core::name::Symbol;
 use tradewind_core::order::{
     Attempt, ClientOrderId, Fill, IntentId, OrderKind, OrderRef, OrderRequest, OrderState, Side,
@@ -170,7 +171,7 @@ async fn a_resting_order_is_listed_and_cancelled_once() {
     assert_eq!((open.orders.len(), open.external.len()), (1, 0));
     assert_eq!((open.orders[0].client_order_id, open.orders[0].kind), (order.client_order_id, limit));
     let named = OrderRef::from(&order);
-    assert_eq!(desk.venue.cancel(&named, now()).await, CancelOutcome::Cancelled);
+    assert_eq!(desk.venue.cancel(&named, now()).await, CancelOutcome::Cancelled { executed: Quantity::ZERO });
     assert_eq!(desk.venue.cancel(&named, now()).await, CancelOutcome::AlreadyDone);
     assert_eq!(desk.found(&order).await.state, OrderState::Cancelled);
     assert!(desk.venue.open_orders().await.unwrap().orders.is_empty());

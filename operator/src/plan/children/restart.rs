@@ -25,8 +25,8 @@ struct Covered<'a> {
     restarted_at: Option<&'a str>,
 }
 
-/// The digest of what needs a new process: quote currency, venue, market data, kind of ledger and its database, the account's own
-/// resources, the operator's namespace, whose halts a worker watches, and the annotation by which a person asks for it.
+/// The digest of what needs a new process: quote currency, venue, market data, kind of ledger and its database, the
+/// account's own resources, the operator's namespace, whose halts a worker watches, and the annotation by which a person asks for it.
 ///
 /// Not the image and not the operator's defaults, so that an upgrade of the operator leaves workers alone; not limits
 /// and strategies, which a running worker takes over; not the size of the ledger, which grows under it.

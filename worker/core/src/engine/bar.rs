@@ -12,7 +12,7 @@ use crate::portfolio::Mark;
 use crate::time::{DAY_MS, Timestamp};
 
 use super::fault;
-use super::state::{Instrument, Slot, State};
+use super::state::{Instrument, State};
 
 impl State {
     pub(super) fn on_bar(&mut self, id: InstrumentId, bar: &Bar, effects: &mut Effects) {
@@ -62,17 +62,19 @@ impl State {
         }
     }
 
-    /// Time alone can confirm a breaker and bring back an exit the venue refused.
+    /// Time alone can confirm a breaker, bring back an exit or a stop the venue refused, and end its patience with a
+    /// position that has no stop.
     pub(super) fn on_timer(&mut self, effects: &mut Effects) {
         for strategy in 0..self.strategies.len() {
             self.observe_strategy(strategy, effects);
         }
         self.observe_account(effects);
         for (strategy, slot) in self.all_slots() {
-            let exit = self.slot(strategy, slot).and_then(|held| held.exit);
-            if exit.is_some_and(|exit| !exit.refused || self.now >= exit.retry_at) {
+            let now = self.now;
+            if self.slot(strategy, slot).and_then(|held| held.exit).is_some_and(|exit| exit.may_go_on(now)) {
                 self.retry_exit(strategy, slot, effects);
             }
+            self.tend_protection(strategy, slot, effects);
         }
     }
 
@@ -84,7 +86,7 @@ impl State {
         let Some(owner) = self.strategies.get_mut(strategy) else { return false };
         let equity = owner.equity();
         let Some(held) = owner.slots.get_mut(slot) else { return false };
-        if held.position.base.0 <= 0 || lacks_guard(held, bar.low) {
+        if held.position.base.0 <= 0 || held.lacks_guard(bar.low) {
             return false;
         }
         let value = |price| held.position.usual_value(price);
@@ -129,7 +131,7 @@ impl State {
                 }
                 Err(error) => fault(effects, "valuing a position", &error),
             }
-            unguarded |= lacks_guard(held, price);
+            unguarded |= held.lacks_guard(price);
             let equity = owner.equity();
             calm &= owner.mark.is_calm(equity, equity);
         }
@@ -192,7 +194,7 @@ impl State {
     fn sell_unguarded(&mut self, id: InstrumentId, price: Price, effects: &mut Effects) {
         let Some(instrument) = self.instruments.get(id.index()) else { return };
         for (strategy, slot) in instrument.watchers.clone() {
-            if self.slot(strategy, slot).is_some_and(|held| lacks_guard(held, price)) {
+            if self.slot(strategy, slot).is_some_and(|held| held.lacks_guard(price)) {
                 self.begin_exit(strategy, slot, Purpose::StopGuard, effects);
             }
         }
@@ -250,12 +252,6 @@ impl Instrument {
 #[inline]
 fn is_on(day: i64, at: Timestamp) -> bool {
     (0..DAY_MS).contains(&at.0.saturating_sub(day.saturating_mul(DAY_MS)))
-}
-
-/// Whether part of the position must be sold at that price and no order of ours will.
-#[inline]
-fn lacks_guard(held: &Slot, price: Price) -> bool {
-    held.exit.is_none() && held.guards.iter().any(|guard| price <= guard.stop && guard.order.is_none())
 }
 
 fn own_breakers(breakers: &[Breaker]) -> impl Iterator<Item = &Breaker> {

@@ -44,6 +44,7 @@ impl State {
         }
         for (strategy, slot) in self.all_slots() {
             self.apply_halts_to(strategy, slot, effects);
+            self.watch_protection(strategy, slot, effects);
         }
         self.rebase_resumed(effects);
     }
@@ -105,6 +106,7 @@ impl State {
                 allocated: Cash::ZERO,
                 value: Cash::ZERO,
                 mark: Mark::default(),
+                unprotected: Millis(0),
             });
             self.strategies.len() - 1
         };
@@ -159,6 +161,8 @@ impl State {
             last_entry: None,
             exit: None,
             guards: Vec::new(),
+            bare: None,
+            dust: false,
         });
         let slot = strategy.slots.len() - 1;
         if let Some(instrument) = self.instruments.get_mut(id.index()) {

@@ -31,7 +31,7 @@ impl State {
     ) {
         let Some(owner) = self.strategies.get_mut(strategy) else { return };
         let Some(held) = owner.slots.get_mut(slot) else { return };
-        if missing > 0 || held.exit.is_some() || held.window.is_some() {
+        if missing > 0 || held.exit.is_some() || held.window.is_some() || held.bare.is_some() {
             return self.on_uncommon_bar(strategy, slot, bar, missing, effects);
         }
         let id = u32::try_from(strategy).unwrap_or(NOBODY);
@@ -56,7 +56,7 @@ impl State {
         })));
     }
 
-    /// A bar after a gap, during an exit, or shorter than the strategy's decision bars.
+    /// A bar after a gap, during an exit, without a stop that should rest, or shorter than the strategy's decision bars.
     fn on_uncommon_bar(
         &mut self,
         strategy: usize,
@@ -68,6 +68,7 @@ impl State {
         if self.slot(strategy, slot).is_some_and(|s| s.exit.is_some()) {
             self.retry_exit(strategy, slot, effects);
         }
+        self.tend_protection(strategy, slot, effects);
         let Some(held) = self.slot_mut(strategy, slot) else { return };
         match &mut held.window {
             None => self.decide(strategy, slot, &Closed { bar: *bar, missing, skipped: missing }, effects),
@@ -128,7 +129,7 @@ impl State {
     ) {
         let Some(held) = self.slot(strategy, slot) else { return };
         let (bar, missing) = (&closed.bar, closed.missing);
-        let (instrument, position) = (held.instrument, held.position.sellable());
+        let (instrument, position) = (held.instrument, self.sellable(strategy, slot));
         let outcome = self.outcome(strategy, slot, bar, missing, position, evaluation, effects);
         // A stopped strategy's signal feeds its averages and is not looked at.
         let looked_at = outcome != Outcome::Nothing(Denial::Stopped);
@@ -249,13 +250,22 @@ impl State {
             return Err(Denial::InstrumentExitOnly);
         }
         if self.halts.is_empty() {
-            return self.block.map_or(Ok(()), |block| Err(block.into()));
+            return self.blocked();
         }
         let symbol =
             self.instruments.get(held.instrument.index()).map(|i| &i.rules.symbol).ok_or(Denial::Removed)?;
         match effective_halt(&self.halts, owner.config.uid, symbol) {
             Some(halt) => Err(Denial::Halted { action: halt.action }),
-            None => self.block.map_or(Ok(()), |block| Err(block.into())),
+            None => self.blocked(),
+        }
+    }
+
+    /// What forbids entries and is no halt: it ends with its cause.
+    fn blocked(&self) -> Result<(), Denial> {
+        match self.block {
+            Some(block) => Err(block.into()),
+            None if self.balances_differ() => Err(Denial::BalancesDiffer),
+            None => Ok(()),
         }
     }
 
@@ -269,7 +279,8 @@ impl State {
         let less = |one: Cash, two: Cash| one.checked_sub(two).map_err(|_| Denial::Overflow);
         let open_positions = owner.slots.iter().enumerate().filter(|(index, other)| {
             let entering = || self.orders.of_slot(strategy, *index).any(|o| o.intent.purpose.is_entry());
-            *index != slot && (other.position.sellable().0 > 0 || entering())
+            let holds = other.position.base > Cash::ZERO && self.sellable(strategy, *index) > Quantity::ZERO;
+            *index != slot && (holds || entering())
         });
         Ok(Context {
             limits: &owner.config.limits,
@@ -281,7 +292,8 @@ impl State {
             entries_today: entries_today(held, self.now),
             open_positions: u32::try_from(open_positions.count()).unwrap_or(u32::MAX),
             equity: owner.equity(),
-            position_value: held.value,
+            // Dust would keep an entry of the largest size allowed out for ever.
+            position_value: if self.is_dust(strategy, slot) { Cash::ZERO } else { held.value },
             exposure: add(owner.value, own.exposure)?,
             free_cash: less(owner.cash, own.cost)?,
             account_equity: self.account_equity(),

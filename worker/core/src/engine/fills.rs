@@ -2,16 +2,14 @@
 
 use crate::books::Book;
 use crate::config::FeeAsset;
-use crate::decision::StrategyId;
-use crate::event::{Effect, Effects, Record, Report};
+use crate::event::{Effect, Effects, Record};
 use crate::instrument::InstrumentId;
-use crate::money::{Cash, MoneyError, Percent, Price, Quantity, Rounding};
-use crate::order::{Fill, IntentId, OrderKind, OrderState, Purpose, Side};
+use crate::money::{Cash, MoneyError, Rounding};
+use crate::order::{Fill, IntentId, OrderState, Purpose, Side};
 use crate::protocol::OrderInput;
-use crate::risk::{Draft, approve_exit};
 
 use super::fault;
-use super::state::{GuardPart, State};
+use super::state::State;
 
 /// What a fee took, sorted by what it was taken from.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,7 +23,7 @@ struct FeeParts {
 impl State {
     pub(super) fn on_fill(&mut self, fill: &Fill, effects: &mut Effects) {
         let Some(order) = self.orders.by_client(fill.client_order_id) else {
-            return self.on_foreign(fill.client_order_id, effects);
+            return self.on_foreign_fill(fill, effects);
         };
         if order.trades.contains(&fill.trade_id) {
             return;
@@ -35,7 +33,7 @@ impl State {
         let filled = order.filled.checked_add(fill.quantity);
         let input = match filled {
             Ok(filled) if filled >= order.intent.quantity => OrderInput::FillRest,
-            _ => OrderInput::FillPart,
+            _ => OrderInput::FillPart { quantity: fill.quantity },
         };
         order.trades.push(fill.trade_id.clone());
         order.filled = filled.unwrap_or(order.intent.quantity);
@@ -49,6 +47,7 @@ impl State {
         if legal && self.orders.by_intent(id).is_some_and(|o| o.state().is_terminal()) {
             self.after_end(id, effects);
         }
+        self.watch_protection(strategy, slot, effects);
         self.observe_strategy(strategy, effects);
         self.observe_account(effects);
     }
@@ -162,75 +161,13 @@ impl State {
         }
         let Some(held) = self.slot(strategy, slot) else { return };
         if fill.side == Side::Sell && held.position.sellable().0 <= 0 {
-            let dust = held.position.base.0 > 0;
-            let instrument = held.instrument;
             self.cancel_orders(strategy, slot, |o| o.intent.side == Side::Sell && o.intent.id != id, effects);
-            self.finish_exit(strategy, slot);
-            if dust && let Ok(id) = u16::try_from(strategy) {
-                effects.push(Effect::Report(Report::Dust { strategy: StrategyId(id), instrument }));
-            }
+            self.finish_exit(strategy, slot, effects);
         }
-    }
-
-    /// Each entry fill gets a stop of its own, at the strategy's distance below its price.
-    fn protect(&mut self, strategy: usize, slot: usize, fill: &Fill, effects: &mut Effects) {
-        let Some(owner) = self.strategies.get(strategy) else { return };
-        let Some(distance) = owner.config.stop_loss else { return };
-        let Some(held) = owner.slots.get(slot) else { return };
-        let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
-        let Some(stop) = stop_price(fill.price, distance) else { return };
-        // Up to the tick: a stop that is off goes off earlier, not later.
-        let stop = instrument.rules.round_tick(stop, Rounding::Up);
-        let guarded: i64 = held.guards.iter().map(|g| g.quantity.0).sum();
-        let free = held.position.sellable().0.saturating_sub(guarded).max(0);
-        let quantity = Quantity(fill.quantity.0.min(free));
-        let exiting = held.exit.is_some();
-        let draft = Draft {
-            side: Side::Sell,
-            kind: OrderKind::Stop { trigger: stop },
-            quantity,
-            purpose: Purpose::StopLoss,
-            price: stop,
-        };
-        let sellable = held.position.sellable();
-        let order = match approve_exit(sellable, draft) {
-            Some(approved) if !exiting => self.intend(strategy, slot, approved, fill.at, effects),
-            _ => None,
-        };
-        if quantity.0 > 0
-            && let Some(held) = self.slot_mut(strategy, slot)
-        {
-            held.guards.push(GuardPart { stop, quantity, order });
-        }
-    }
-
-    /// A sale takes from the guard of its own order first, then from the others in their order.
-    fn reduce_guards(&mut self, strategy: usize, slot: usize, id: IntentId, sold: Quantity) {
-        let Some(held) = self.slot_mut(strategy, slot) else { return };
-        held.guards.sort_by_key(|guard| guard.order != Some(id));
-        let mut left = sold.0;
-        for guard in &mut held.guards {
-            let taken = guard.quantity.0.min(left);
-            guard.quantity.0 -= taken;
-            left -= taken;
-        }
-        held.guards.retain(|guard| guard.quantity.0 > 0);
     }
 
     /// Whether the order is one whose end frees the slot.
     pub(super) fn is_open(&self, id: IntentId) -> bool {
         self.orders.open.iter().any(|o| o.intent.id == id && o.state() != OrderState::Absent)
     }
-}
-
-/// That far below the fill, rounded up to a price unit.
-fn stop_price(price: Price, distance: Percent) -> Option<Price> {
-    let kept = crate::money::PERCENT_ONE.checked_sub(distance.0)?;
-    let units = crate::money::mul_div(
-        i128::from(price.0),
-        i128::from(kept),
-        i128::from(crate::money::PERCENT_ONE),
-        Rounding::Up,
-    );
-    i64::try_from(units.ok()?).ok().filter(|units| *units > 0).map(Price)
 }

@@ -1,8 +1,9 @@
 //! Orders and fills at the venue that no open order of ours has: whose they are, and what follows.
 
-use crate::event::{Effect, Effects, Report};
+use crate::event::{Effect, Effects, Record, Report};
+use crate::external::{External, ExternalTrade};
 use crate::halt::{Halt, HaltAction, HaltOrigin, HaltScope};
-use crate::order::ClientOrderId;
+use crate::order::{ClientOrderId, Fill};
 use crate::protocol::{Origin, VenueTerms};
 use crate::time::{Millis, Timestamp};
 
@@ -29,7 +30,7 @@ impl State {
     /// The venue tells of an order or fill that no open order of ours has. One that bears our tag and was never made by
     /// this ledger proves that the ledger has lost a commit: nothing is entered until a person has looked, and no later
     /// intent may get the lost one's number.
-    pub(super) fn on_foreign(&mut self, id: ClientOrderId, effects: &mut Effects) {
+    pub(super) fn on_foreign(&mut self, id: ClientOrderId, effects: &mut Effects) -> Origin {
         // Ids are made of who decided, and stay so when another takes over.
         let before = self.successions.iter().map(|done| done.from);
         let strategies: Vec<_> = self.strategies.iter().map(|s| s.config.uid).chain(before).collect();
@@ -39,6 +40,23 @@ impl State {
             self.next_intent = intent.0.saturating_add(1);
             let halt = self.lost_halt(id);
             self.on_halt_change(&crate::event::HaltChange::Set(halt), effects);
+        }
+        origin
+    }
+
+    /// As [`Self::on_foreign`] with a fill: one that is somebody else's is kept as that.
+    pub(super) fn on_foreign_fill(&mut self, fill: &Fill, effects: &mut Effects) {
+        if self.on_foreign(fill.client_order_id, effects) == Origin::External {
+            let trade = ExternalTrade {
+                trade_id: fill.trade_id.clone(),
+                venue_order_id: smol_str::format_smolstr!("{}", fill.client_order_id),
+                symbol: fill.symbol.clone(),
+                side: fill.side,
+                price: fill.price,
+                quantity: fill.quantity,
+                at: fill.at,
+            };
+            effects.push(Effect::Persist(Box::new(Record::External(External::Trade(trade)))));
         }
     }
 

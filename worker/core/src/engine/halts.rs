@@ -4,7 +4,7 @@ use smol_str::SmolStr;
 
 use crate::event::{Effect, Effects, HaltChange, Record};
 use crate::halt::{Halt, HaltAction, HaltOrigin, HaltScope, effective_halt};
-use crate::money::Cash;
+use crate::money::{Cash, Quantity};
 use crate::name::Uid;
 use crate::order::Purpose;
 
@@ -48,7 +48,7 @@ impl State {
             Some(HaltAction::Liquidate) => {
                 self.cancel_entries(strategy, slot, effects);
                 let open = self.orders.of_slot(strategy, slot).next().is_some();
-                if self.slot(strategy, slot).is_some_and(|s| open || s.position.sellable().0 > 0) {
+                if open || self.sellable(strategy, slot) > Quantity::ZERO {
                     self.begin_exit(strategy, slot, Purpose::Liquidation, effects);
                 }
             }
@@ -61,6 +61,12 @@ impl State {
         effects.push(Effect::Persist(Box::new(Record::Halt(change.clone()))));
         if let HaltOrigin::Breaker { breaker } = &halt.origin {
             self.rebase(&halt.scope, breaker, effects);
+        }
+        if halt.action == HaltAction::Liquidate {
+            self.end_liquidations(effects);
+        }
+        if halt.origin == HaltOrigin::BalancesDiffer {
+            self.accept_balances(effects);
         }
     }
 

@@ -3,14 +3,17 @@
 //! Each module below handles one kind of event; all of them are methods of [`State`]. What none of them may do: read a
 //! clock, draw a number, wait, or send an order that is not durable.
 
+mod balances;
 mod bar;
 mod config;
 mod decide;
+mod exits;
 mod fills;
 mod foreign;
 mod halts;
 mod orders;
 mod probe;
+mod protection;
 mod recover;
 mod state;
 mod succession;
@@ -23,7 +26,7 @@ pub use probe::Probe;
 pub use recover::RecoverError;
 pub use state::State;
 pub use succession::HeirView;
-pub use view::{AccountView, OrderView, PositionView, StrategyView};
+pub use view::{AccountView, DustView, OrderView, PositionView, StrategyView};
 
 use crate::event::{Effects, Event, EventKind, Report};
 use crate::instrument::{Bar, InstrumentId};
@@ -54,6 +57,7 @@ impl State {
             EventKind::EntryGate(block) => self.block = *block,
             EventKind::ConfigChange(config) => self.on_config_change(config, effects),
             EventKind::Transfer(transfer) => self.on_transfer(transfer, effects),
+            EventKind::Balances(held) => self.on_balances(held, effects),
         }
         self.hand_over_to_heirs(effects);
     }

@@ -6,14 +6,13 @@ use smallvec::SmallVec;
 use crate::event::{Effect, Effects, Record, Report};
 use crate::money::Quantity;
 use crate::order::{
-    Attempt, ClientOrderId, Intent, IntentId, OrderKind, OrderRef, OrderState, OrderUpdate, Purpose, Side,
-    Signing, Transition,
+    Attempt, ClientOrderId, Intent, IntentId, OrderRef, OrderState, OrderUpdate, Purpose, Signing, Transition,
 };
 use crate::protocol::{Life, OrderInput, Stage, Step, transition};
-use crate::risk::{Checked, Draft, approve_exit};
+use crate::risk::{Checked, Draft};
 use crate::time::Timestamp;
 
-use super::state::{Exit, Order, REFUSED_EXIT_WAITS, State};
+use super::state::{Order, State};
 
 impl State {
     /// Makes an intent of a checked draft. It goes to the ledger; only [`crate::event::EventKind::Durable`] sends it.
@@ -149,16 +148,19 @@ impl State {
 
     /// Ends an order that never left us.
     fn let_lapse(&mut self, id: IntentId, reason: &str, effects: &mut Effects) {
-        self.advance(id, OrderInput::Expire, Some(reason.to_owned()), effects);
+        self.advance(id, OrderInput::Lapse, Some(reason.to_owned()), effects);
         self.after_end(id, effects);
     }
 
     pub(super) fn on_order_update(&mut self, id: ClientOrderId, update: &OrderUpdate, effects: &mut Effects) {
         let terms = self.terms;
         let Some(order) = self.orders.by_client(id) else {
-            return self.on_foreign(id, effects);
+            self.on_foreign(id, effects);
+            return;
         };
-        let intent = order.intent.id;
+        let (intent, strategy, slot) = (order.intent.id, order.strategy, order.slot);
+        let booked = order.filled;
+        let missing = |executed: &Quantity| Quantity(executed.0.saturating_sub(booked.0).max(0));
         let (input, detail) = match update {
             OrderUpdate::Accepted { venue_order_id } => {
                 (OrderInput::Accept, Some(venue_order_id.as_str().to_owned()))
@@ -166,8 +168,8 @@ impl State {
             OrderUpdate::Rejected { code, message } => {
                 (OrderInput::Reject, Some(format!("{code}: {message}")))
             }
-            OrderUpdate::Cancelled => (OrderInput::Cancel, None),
-            OrderUpdate::Expired => (OrderInput::Expire, None),
+            OrderUpdate::Cancelled { executed } => (OrderInput::Cancel { missing: missing(executed) }, None),
+            OrderUpdate::Expired { executed } => (OrderInput::Expire { missing: missing(executed) }, None),
             OrderUpdate::Unknown { message } => (OrderInput::LoseTrack, Some(message.clone())),
             OrderUpdate::Throttled { retry_at, message } => {
                 order.retry_at = *retry_at;
@@ -176,8 +178,10 @@ impl State {
             OrderUpdate::NotFound { asked_at } => (OrderInput::NotFound { asked_at: *asked_at }, None),
         };
         // A fill can overtake the acceptance it belongs to; what is said late is no news.
-        let late =
-            matches!((order.state(), input), (OrderState::Filled, OrderInput::Accept | OrderInput::Cancel));
+        let late = matches!(
+            (order.state(), input),
+            (OrderState::Filled, OrderInput::Accept | OrderInput::Cancel { .. })
+        );
         // "Not found" that proves nothing yet, or that a fill has overtaken, is none either: it is asked again.
         let early = matches!(input, OrderInput::NotFound { .. })
             && transition(order.life.stage(), input, &terms).is_err();
@@ -192,10 +196,11 @@ impl State {
             Some(state) if state.is_terminal() => self.after_end(intent, effects),
             _ => {}
         }
+        self.watch_protection(strategy, slot, effects);
     }
 
     fn cancel_if_wanted(&mut self, id: IntentId, effects: &mut Effects) {
-        if let Some(order) = self.orders.by_intent(id).filter(|o| o.cancelling) {
+        if let Some(order) = self.orders.by_intent(id).filter(|o| o.cancelling && o.is_at_the_venue()) {
             effects.push(Effect::Cancel(OrderRef::from(&order.intent)));
         }
     }
@@ -235,31 +240,14 @@ impl State {
             for guard in held.guards.iter_mut().filter(|g| g.order == Some(id)) {
                 guard.order = None;
             }
-            let exit_refused = refused && !purpose.is_entry() && purpose != Purpose::StopLoss;
-            if let (Some(exit), true) = (&mut held.exit, exit_refused) {
-                exit.refused = true;
-                exit.retry_at = now.plus(REFUSED_EXIT_WAITS);
+            let of_the_exit = !purpose.is_entry() && purpose != Purpose::StopLoss;
+            if let (Some(exit), true) = (&mut held.exit, of_the_exit) {
+                exit.after_order(refused, now);
             }
         }
         self.progress_exit(strategy, slot, effects);
-    }
-
-    /// Starts to sell what is held: open orders are cancelled first, as a resting stop holds the base asset.
-    pub(super) fn begin_exit(
-        &mut self,
-        strategy: usize,
-        slot: usize,
-        purpose: Purpose,
-        effects: &mut Effects,
-    ) {
-        let now = self.now;
-        let Some(held) = self.slot_mut(strategy, slot) else { return };
-        if held.exit.is_some() {
-            return;
-        }
-        held.exit = Some(Exit { purpose, refused: false, retry_at: now });
-        self.cancel_orders(strategy, slot, in_the_way, effects);
-        self.progress_exit(strategy, slot, effects);
+        self.note_dust(strategy, slot, effects);
+        self.watch_protection(strategy, slot, effects);
     }
 
     pub(super) fn cancel_entries(&mut self, strategy: usize, slot: usize, effects: &mut Effects) {
@@ -278,58 +266,13 @@ impl State {
             order.cancelling = true;
             // An order that has not left us lapses when it becomes durable, or with the next `Timer` if it is and waits;
             // one on its way is cancelled when it arrives.
-            if matches!(order.state(), OrderState::Accepted | OrderState::PartiallyFilled) {
+            if order.is_at_the_venue() {
                 effects.push(Effect::Cancel(OrderRef::from(&order.intent)));
             }
-        }
-    }
-
-    /// Goes on with an exit as soon as no other order of the slot is open.
-    pub(super) fn progress_exit(&mut self, strategy: usize, slot: usize, effects: &mut Effects) {
-        let Some(held) = self.slot(strategy, slot) else { return };
-        let Some(exit) = held.exit else { return };
-        if exit.refused || self.orders.of_slot(strategy, slot).next().is_some() {
-            return;
-        }
-        let sellable = held.position.sellable();
-        let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
-        let draft = Draft {
-            side: Side::Sell,
-            kind: OrderKind::Market,
-            quantity: sellable,
-            purpose: exit.purpose,
-            price: instrument.mark,
-        };
-        match approve_exit(sellable, draft) {
-            Some(approved) => {
-                self.intend(strategy, slot, approved, self.now, effects);
-            }
-            None => self.finish_exit(strategy, slot),
-        }
-    }
-
-    /// Tries an exit again that the venue refused, or that a restart interrupted. Cancels may repeat freely.
-    pub(super) fn retry_exit(&mut self, strategy: usize, slot: usize, effects: &mut Effects) {
-        if let Some(exit) = self.slot_mut(strategy, slot).and_then(|s| s.exit.as_mut()) {
-            exit.refused = false;
-            self.cancel_orders(strategy, slot, in_the_way, effects);
-            self.progress_exit(strategy, slot, effects);
-        }
-    }
-
-    pub(super) fn finish_exit(&mut self, strategy: usize, slot: usize) {
-        if let Some(held) = self.slot_mut(strategy, slot) {
-            held.exit = None;
-            held.guards.clear();
         }
     }
 }
 
 fn next(attempt: Attempt) -> Attempt {
     Attempt(attempt.0.saturating_add(1))
-}
-
-/// Orders that must be gone before what is held can be sold.
-fn in_the_way(order: &Order) -> bool {
-    matches!(order.intent.purpose, Purpose::Entry | Purpose::StopLoss)
 }

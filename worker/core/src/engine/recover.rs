@@ -11,10 +11,11 @@ use crate::protocol::{Life, VenueTerms};
 use crate::recovery::{
     BookedFill, Checkpoint, FillCursor, Guard, History, InstrumentMark, LedgerIdentity, OpenOrder, Watermark,
 };
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 
 use super::config::InstrumentSpec;
-use super::state::{Exit, GuardPart, Order, State, Strategy};
+use super::protection::{GuardPart, Shield};
+use super::state::{Exit, Order, State, Strategy};
 use super::succession::is_predecessor;
 
 /// Why a ledger cannot be gone on with.
@@ -159,6 +160,7 @@ impl State {
         for watermark in &checkpoint.strategies {
             if let Some(index) = watermark.strategy.and_then(|uid| self.strategy_of(uid)) {
                 self.restore_strategy(index, watermark);
+                self.restore_protection(index, watermark);
             }
         }
         self.account_mark = mark_of(&checkpoint.account);
@@ -166,23 +168,44 @@ impl State {
 
     fn restore_strategy(&mut self, index: usize, watermark: &Watermark) {
         let places: Vec<_> = watermark.guards.iter().map(|g| self.instrument_of(&g.symbol)).collect();
-        let exits: Vec<_> =
-            watermark.exits.iter().map(|(s, purpose)| (self.instrument_of(s), *purpose)).collect();
+        let exits: Vec<_> = watermark
+            .exits
+            .iter()
+            .map(|exit| (self.instrument_of(&exit.0), exit.1, self.begun(watermark, &exit.0)))
+            .collect();
         let Some(strategy) = self.strategies.get_mut(index) else { return };
         strategy.mark = mark_of(watermark);
+        strategy.unprotected = watermark.unprotected;
         for (guard, id) in watermark.guards.iter().zip(places) {
             if let Some(slot) = strategy.slots.iter_mut().find(|s| Some(s.instrument) == id) {
                 slot.guards.push(GuardPart {
                     stop: guard.stop,
                     quantity: guard.quantity,
                     order: guard.order,
+                    shield: Shield::Missing,
                 });
             }
         }
-        for (id, purpose) in exits {
+        for (id, purpose, begun) in exits {
             if let Some(slot) = strategy.slots.iter_mut().find(|s| Some(s.instrument) == id) {
-                slot.exit = Some(Exit { purpose, refused: false, retry_at: Timestamp(i64::MIN) });
+                slot.exit = Some(Exit::begin(purpose, begun));
             }
+        }
+    }
+
+    /// When an exit began; one of a ledger from before that was kept begins now.
+    fn begun(&self, watermark: &Watermark, symbol: &Symbol) -> Timestamp {
+        let own = watermark.exits_begun.iter().find(|(of, _)| of == symbol);
+        own.map_or(self.now, |(_, begun)| *begun)
+    }
+
+    fn restore_protection(&mut self, strategy: usize, watermark: &Watermark) {
+        let slots = self.strategies.get(strategy).map_or(0, |owner| owner.slots.len());
+        for slot in 0..slots {
+            let id = self.slot(strategy, slot).map(|held| held.instrument);
+            let own = |(symbol, _): &&(Symbol, Timestamp)| self.instrument_of(symbol) == id;
+            let since = watermark.bare.iter().find(own).map(|(_, since)| *since);
+            self.recover_protection(strategy, slot, since);
         }
     }
 
@@ -198,7 +221,10 @@ impl State {
         let strategies = self.strategies.iter().map(|s| Watermark {
             strategy: Some(s.config.uid),
             guards: self.guards_of(s),
-            exits: self.exits_of(s),
+            exits: self.exits_of(s, |exit| exit.purpose),
+            exits_begun: self.exits_of(s, |exit| exit.begun),
+            unprotected: s.unprotected,
+            bare: self.bare_of(s),
             ..watermark_of(&s.mark)
         });
         Checkpoint {
@@ -231,10 +257,18 @@ impl State {
         guards
     }
 
-    fn exits_of(&self, strategy: &Strategy) -> Vec<(Symbol, crate::order::Purpose)> {
+    fn bare_of(&self, strategy: &Strategy) -> Vec<(Symbol, Timestamp)> {
+        let bare = strategy.slots.iter().filter_map(|slot| {
+            let symbol = &self.instruments.get(slot.instrument.index())?.rules.symbol;
+            slot.bare.map(|bare| (symbol.clone(), bare.since))
+        });
+        bare.collect()
+    }
+
+    fn exits_of<T>(&self, strategy: &Strategy, what: fn(Exit) -> T) -> Vec<(Symbol, T)> {
         let exits = strategy.slots.iter().filter_map(|slot| {
             let symbol = &self.instruments.get(slot.instrument.index())?.rules.symbol;
-            slot.exit.map(|exit| (symbol.clone(), exit.purpose))
+            slot.exit.map(|exit| (symbol.clone(), what(exit)))
         });
         exits.collect()
     }
@@ -267,5 +301,8 @@ fn watermark_of(mark: &Mark) -> Watermark {
         tripped: mark.tripped.clone(),
         guards: Vec::new(),
         exits: Vec::new(),
+        exits_begun: Vec::new(),
+        unprotected: Millis(0),
+        bare: Vec::new(),
     }
 }

@@ -12,13 +12,15 @@ use crate::money::{BasisPoints, Cash, Price, Quantity};
 use crate::name::{Asset, Symbol, Uid};
 use crate::order::{ClientOrderId, Intent, IntentId, OrderState, Purpose, TradeId};
 use crate::portfolio::{Mark, Position};
-use crate::protocol::{Life, VenueTerms};
+use crate::protocol::{Life, Stage, VenueTerms};
 use crate::recovery::LedgerIdentity;
 use crate::signal::SignalState;
 use crate::time::{Millis, Timestamp};
 
+use super::balances::Mismatch;
 use super::config::InstrumentSpec;
 use super::probe::Probe;
+use super::protection::{Bare, GuardPart};
 use super::window::Window;
 
 /// One account with its strategies, orders and halts.
@@ -44,6 +46,10 @@ pub struct State {
     pub(super) halts: Vec<Halt>,
     /// Why the worker lets no entry through; none while it does.
     pub(super) block: Option<EntryBlock>,
+    /// Where the venue holds something else than the ledger says.
+    pub(super) mismatch: Mismatch,
+    /// What was withdrawn of each asset beyond what no strategy holds: it is missing from what they could sell.
+    pub(super) withdrawn: Vec<(Asset, Cash)>,
     pub(super) probe: Probe,
     pub(super) account_mark: Mark,
     /// Worth of all positions at their marks.
@@ -85,6 +91,8 @@ pub(super) struct Strategy {
     /// Worth of its positions at their marks.
     pub(super) value: Cash,
     pub(super) mark: Mark,
+    /// Time its positions were without the stop order they should have had, those that still are left out.
+    pub(super) unprotected: Millis,
 }
 
 /// One strategy in one instrument.
@@ -103,27 +111,60 @@ pub(super) struct Slot {
     pub(super) last_entry: Option<IntentId>,
     pub(super) exit: Option<Exit>,
     pub(super) guards: Vec<GuardPart>,
+    /// Since when some part has not the stop order it should have.
+    pub(super) bare: Option<Bare>,
+    /// Whether people were told that what is left is dust.
+    pub(super) dust: bool,
 }
 
 /// An exit under way: stops and entries are cancelled first, then what is held is sold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Exit {
     pub(super) purpose: Purpose,
-    /// Set when the venue refused the order: it is tried again on the next bar, not in a loop.
-    pub(super) refused: bool,
-    /// Time alone does not bring a refused one back before this.
-    pub(super) retry_at: Timestamp,
+    pub(super) begun: Timestamp,
+    pub(super) pace: Pace,
+    /// Whether people were told that it takes longer than it should.
+    pub(super) overdue: bool,
+}
+
+/// Whether an exit may make its next order now. The next bar or `Timer` lets it go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// It may.
+    Going,
+    /// A slice has ended: the book gets time to fill again.
+    Paused,
+    /// The venue refused the order: it is not tried in a loop.
+    Refused {
+        /// Time alone does not bring it back before this.
+        retry_at: Timestamp,
+    },
 }
 
 /// A refused exit is tried again after this when no bar comes before.
-pub(super) const REFUSED_EXIT_WAITS: Millis = Millis(60_000);
+const REFUSED_EXIT_WAITS: Millis = Millis(60_000);
 
-/// A part of a position that must be sold at its stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct GuardPart {
-    pub(super) stop: Price,
-    pub(super) quantity: Quantity,
-    pub(super) order: Option<IntentId>,
+impl Exit {
+    pub(super) fn begin(purpose: Purpose, begun: Timestamp) -> Self {
+        Self { purpose, begun, pace: Pace::Going, overdue: false }
+    }
+
+    /// Whether time alone lets it go on.
+    pub(super) fn may_go_on(&self, now: Timestamp) -> bool {
+        match self.pace {
+            Pace::Going | Pace::Paused => true,
+            Pace::Refused { retry_at } => now >= retry_at,
+        }
+    }
+
+    /// One of its orders has ended.
+    pub(super) fn after_order(&mut self, refused: bool, now: Timestamp) {
+        if refused {
+            self.pace = Pace::Refused { retry_at: now.plus(REFUSED_EXIT_WAITS) };
+        } else if self.purpose == Purpose::Liquidation {
+            self.pace = Pace::Paused;
+        }
+    }
 }
 
 /// An order whose story may still go on.
@@ -183,6 +224,16 @@ impl Order {
         self.life.state()
     }
 
+    /// Whether more of it may be executed than is booked.
+    pub(super) fn may_fill(&self) -> bool {
+        self.remaining() > Quantity::ZERO
+    }
+
+    /// Whether the venue has it open, as far as we know.
+    pub(super) fn is_at_the_venue(&self) -> bool {
+        matches!(self.life.stage(), Stage::Accepted | Stage::PartiallyFilled)
+    }
+
     /// What counts as filled though it has not.
     pub(super) fn remaining(&self) -> Quantity {
         self.life.at_risk(self.intent.quantity, self.filled)
@@ -227,6 +278,8 @@ impl State {
             quote,
             halts: Vec::new(),
             block: None,
+            mismatch: Mismatch::default(),
+            withdrawn: Vec::new(),
             probe: Probe::default(),
             account_mark: Mark::default(),
             account_value: Cash::ZERO,

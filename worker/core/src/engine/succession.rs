@@ -9,7 +9,6 @@ use crate::event::{Effect, Effects, Record, Succession};
 use crate::halt::{Halt, HaltScope};
 use crate::money::Cash;
 use crate::name::Uid;
-use crate::order::OrderState;
 
 use super::state::{Order, Slot, State, Strategy};
 
@@ -167,5 +166,5 @@ pub(super) fn is_predecessor(gone: &ResolvedStrategy, heir: &ResolvedStrategy) -
 /// Whether what becomes of the order is not known yet. One that rests at the venue is no obstacle: a stop goes over with
 /// the position it guards.
 fn is_under_way(order: &Order) -> bool {
-    order.cancelling || !matches!(order.state(), OrderState::Accepted | OrderState::PartiallyFilled)
+    order.cancelling || !order.is_at_the_venue()
 }

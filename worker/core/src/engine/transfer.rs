@@ -1,8 +1,9 @@
 //! Deposits, withdrawals and capital: money that moves by other ways than trading, and never moves drawdown.
 
-use crate::books::Book;
+use crate::books::{AssetId, Book};
 use crate::event::{Effect, Effects, Record, Transfer};
-use crate::money::MoneyError;
+use crate::money::{Cash, MoneyError};
+use crate::name::Asset;
 
 use super::fault;
 use super::state::State;
@@ -12,6 +13,15 @@ impl State {
         match self.book_transfer(transfer) {
             Ok(()) => effects.push(Effect::Persist(Box::new(Record::Transfer(transfer.clone())))),
             Err(error) => fault(effects, "booking a transfer", &error),
+        }
+    }
+
+    /// What is withdrawn beyond what belongs to no strategy was taken from one that holds it.
+    fn note_withdrawn(&mut self, asset: &Asset, id: AssetId) {
+        let short = self.books.balance_of(id, Book::Unallocated).0.saturating_neg().max(0);
+        self.withdrawn.retain(|(of, _)| of != asset);
+        if short > 0 {
+            self.withdrawn.push((asset.clone(), Cash(short)));
         }
     }
 
@@ -36,6 +46,7 @@ impl State {
                 if asset == self.quote {
                     self.account_cash = self.account_cash.checked_add(transfer.amount)?;
                 }
+                self.note_withdrawn(&transfer.asset, asset);
                 let after = self.account_equity();
                 self.invested = self.invested.checked_add(after.checked_sub(before)?)?;
                 if after == before { Ok(()) } else { self.account_mark.transfer(before, after) }

@@ -5,7 +5,9 @@ use crate::decision::StrategyId;
 use crate::halt::Halt;
 use crate::instrument::{InstrumentId, InstrumentRules};
 use crate::money::{Cash, Percent, Price, Quantity};
+use crate::name::Symbol;
 use crate::order::{Attempt, Intent, OrderState};
+use crate::time::{Millis, Timestamp};
 
 use super::state::{Order, State, Strategy};
 
@@ -57,8 +59,12 @@ pub struct StrategyView {
     pub drawdown: Percent,
     /// Halts that reach any of its instruments.
     pub halts: Vec<Halt>,
-    /// What it holds.
+    /// Time its positions were without the stop order they should have had, position by position.
+    pub unprotected: Millis,
+    /// What it holds, dust left out.
     pub positions: Vec<PositionView>,
+    /// What it holds and no order can sell.
+    pub dust: Vec<DustView>,
 }
 
 /// A position that is not dust.
@@ -82,6 +88,21 @@ pub struct PositionView {
     pub cost: Cash,
     /// Lowest stop that guards it, if any.
     pub stop: Option<Price>,
+    /// Since when some part of it has not the stop order it should have at the venue; none while all have.
+    pub unprotected_since: Option<Timestamp>,
+    /// Since when it is being liquidated, if that takes longer than it should.
+    pub unsold_since: Option<Timestamp>,
+}
+
+/// What is held of an instrument and no order can sell: less than a lot, or worth less than the venue's smallest order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DustView {
+    /// Of which instrument.
+    pub symbol: Symbol,
+    /// How much of the base asset.
+    pub amount: Cash,
+    /// Worth at the mark.
+    pub value: Cash,
 }
 
 /// An order whose story has not ended.
@@ -95,6 +116,8 @@ pub struct OrderView {
     pub attempt: Attempt,
     /// Filled so far.
     pub filled: Quantity,
+    /// Whether it has ended at the venue, which executed more of it than has filled here: its fills must be read.
+    pub is_ending: bool,
 }
 
 pub(super) fn order_view(order: &Order) -> OrderView {
@@ -103,6 +126,7 @@ pub(super) fn order_view(order: &Order) -> OrderView {
         state: order.state(),
         attempt: order.life.attempt(),
         filled: order.filled,
+        is_ending: order.life.is_ending(),
     }
 }
 
@@ -147,14 +171,25 @@ impl State {
             peak: strategy.mark.peak,
             drawdown: strategy.mark.drawdown(equity),
             halts: self.halts.iter().filter(reaches).cloned().collect(),
-            positions: self.positions_of(strategy),
+            unprotected: strategy.unprotected(self.now),
+            positions: self.positions_of(index, strategy),
+            dust: self.dust_of(index, strategy),
         })
     }
 
-    fn positions_of(&self, strategy: &Strategy) -> Vec<PositionView> {
-        let positions = strategy.slots.iter().filter_map(|slot| {
+    fn dust_of(&self, index: usize, strategy: &Strategy) -> Vec<DustView> {
+        let dust = strategy.slots.iter().enumerate().filter_map(|(place, slot)| {
+            let symbol = &self.instruments.get(slot.instrument.index())?.rules.symbol;
+            let (amount, value) = (slot.position.base, slot.value);
+            self.is_dust(index, place).then(|| DustView { symbol: symbol.clone(), amount, value })
+        });
+        dust.collect()
+    }
+
+    fn positions_of(&self, index: usize, strategy: &Strategy) -> Vec<PositionView> {
+        let positions = strategy.slots.iter().enumerate().filter_map(|(place, slot)| {
             let instrument = self.instruments.get(slot.instrument.index())?;
-            let quantity = slot.position.sellable();
+            let quantity = self.sellable(index, place);
             (quantity.0 > 0).then(|| PositionView {
                 instrument: slot.instrument,
                 rules: instrument.rules.clone(),
@@ -168,9 +203,16 @@ impl State {
                 unrealized: Cash(slot.value.0.saturating_sub(slot.position.cost.0)),
                 cost: slot.position.cost,
                 stop: slot.guards.iter().map(|g| g.stop).min(),
+                unprotected_since: slot.bare.map(|bare| bare.since),
+                unsold_since: slot.exit.filter(|exit| exit.overdue).map(|exit| exit.begun),
             })
         });
         positions.collect()
+    }
+
+    /// Whether some order has ended at the venue and fills of it are still to come.
+    pub fn awaits_fills(&self) -> bool {
+        self.orders.open.iter().any(|order| order.life.is_ending())
     }
 
     /// Orders whose story has not ended.

@@ -2,18 +2,20 @@
 
 #![allow(dead_code, unreachable_pub, clippy::wildcard_imports, reason = "each test file uses its part")]
 
+use std::collections::BTreeMap;
+
 use tradewind_core::config::*;
 use tradewind_core::decision::{Decision, Outcome};
 use tradewind_core::denial::Denial;
 use tradewind_core::engine::{InstrumentSpec, State};
-use tradewind_core::event::{Effect, Effects, Event, EventKind, Record, Report, Transfer};
+use tradewind_core::event::{Effect, Effects, Event, EventKind, HaltChange, Record, Report, Transfer};
 use tradewind_core::halt::{Halt, HaltAction, HaltOrigin, HaltScope};
 use tradewind_core::instrument::{Bar, InstrumentId, InstrumentRules};
 use tradewind_core::limits::{AccountLimits, Breaker, Limits};
 use tradewind_core::money::*;
 use tradewind_core::name::Uid;
 use tradewind_core::order::*;
-use tradewind_core::recovery::LedgerIdentity;
+use tradewind_core::recovery::{BookedFill, History, LedgerIdentity, OpenOrder};
 use tradewind_core::time::{Millis, Timestamp};
 
 pub const HOUR: i64 = 3_600_000;
@@ -70,6 +72,7 @@ pub fn strategy(number: u128, symbols: &[&str]) -> ResolvedStrategy {
         signal: SignalConfig::EmaCross { fast: 1, slow: 2 },
         sizing: SizingConfig::FixedPercent { percent: Percent(50_000) },
         stop_loss: None,
+        protection: Protection::AtVenue,
         policy: None,
         limits: Limits { min_confidence: Percent(0), cooldown: Millis(0), ..Limits::defaults() },
         breakers: vec![Breaker { confirm_for: Millis(0), ..Breaker::default_drawdown() }],
@@ -96,6 +99,7 @@ pub struct Desk {
     pub events: Vec<Event>,
     pub config: Config,
     pub hour: i64,
+    pub specs: Vec<InstrumentSpec>,
     trades: u64,
 }
 
@@ -107,7 +111,14 @@ impl Desk {
     pub fn with(account: ResolvedAccount, strategies: Vec<ResolvedStrategy>, symbols: &[&str]) -> Self {
         let config = Config { account: account.clone(), strategies };
         let state = State::new(account, specs(symbols), identity());
-        let mut desk = Self { state, events: Vec::new(), config: config.clone(), hour: 0, trades: 0 };
+        let mut desk = Self {
+            state,
+            events: Vec::new(),
+            config: config.clone(),
+            hour: 0,
+            specs: specs(symbols),
+            trades: 0,
+        };
         desk.tell(EventKind::Transfer(Transfer {
             asset: "USD".parse().unwrap(),
             amount: cash("100000"),
@@ -280,4 +291,55 @@ pub fn denial(effects: &Effects) -> Denial {
         },
         other => panic!("not one decision: {other:?}"),
     }
+}
+
+/// An event that many milliseconds after a time; it is not kept.
+pub fn later(desk: &mut Desk, start: Timestamp, ms: i64, kind: EventKind) -> Effects {
+    let mut effects = Vec::new();
+    desk.state.step(&Event { now: start.plus(Millis(ms)), kind }, &mut effects);
+    effects
+}
+
+/// What a ledger would give back after the desk's events: a fold over the records the engine asked to persist.
+pub fn history(desk: &Desk) -> History {
+    let mut replay = State::new(desk.config.account.clone(), desk.specs.clone(), identity());
+    let mut history =
+        History { next_intent: 1, checkpoint: Some(desk.state.checkpoint()), ..History::default() };
+    let mut orders: BTreeMap<IntentId, OpenOrder> = BTreeMap::new();
+    let mut intents: BTreeMap<IntentId, Intent> = BTreeMap::new();
+    for event in &desk.events {
+        let mut effects = Vec::new();
+        replay.step(event, &mut effects);
+        for record in records(&effects) {
+            match record {
+                Record::Intent(intent) => {
+                    history.next_intent = intent.id.0 + 1;
+                    let (attempt, state) = (Attempt(0), OrderState::Intended);
+                    orders.insert(
+                        intent.id,
+                        OpenOrder { intent: intent.clone(), attempt, state, signature: None },
+                    );
+                    intents.insert(intent.id, intent.clone());
+                }
+                Record::Signing(signing) => {
+                    orders.get_mut(&signing.intent).unwrap().signature = Some(signing.signature);
+                }
+                Record::Transition(t) => {
+                    let order = orders.get_mut(&t.intent).unwrap();
+                    (order.attempt, order.state) = (t.attempt, t.to);
+                }
+                Record::Fill { intent, fill } => {
+                    let Intent { strategy, purpose, .. } = intents[intent];
+                    history.fills.push(BookedFill { intent: *intent, strategy, purpose, fill: fill.clone() });
+                }
+                Record::Transfer(transfer) => history.transfers.push(transfer.clone()),
+                Record::Succession(done) => history.successions.push(*done),
+                Record::Halt(HaltChange::Set(halt)) => history.halts.push(halt.clone()),
+                Record::Halt(HaltChange::Cleared { name, .. }) => history.halts.retain(|h| h.name != *name),
+                Record::Rebase { .. } | Record::External(_) => {}
+            }
+        }
+    }
+    history.open_orders = orders.into_values().filter(|o| !o.state.is_terminal()).collect();
+    history
 }

@@ -14,10 +14,13 @@ use crate::rows::CHAINED;
 use crate::sql::{Dialect, Scope};
 
 /// The newest schema known here.
-pub const SCHEMA: i64 = 1;
+pub const SCHEMA: i64 = 3;
 
 /// All versions, oldest first.
-const VERSIONS: [(i64, &str); 1] = [(1, include_str!("../../migrations/mysql/0001_ledger.sql"))];
+const VERSIONS: [(i64, &str); 2] = [
+    (1, include_str!("../../migrations/mysql/0001_ledger.sql")),
+    (3, include_str!("../../migrations/mysql/0003_externals.sql")),
+];
 
 /// Starters of one database wait this many seconds for each other.
 const LOCK: &str = "SELECT CAST(GET_LOCK(CONCAT('tradewind.', MD5(DATABASE())), 8) AS SIGNED)";

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use tradewind_core::event::Record;
+use tradewind_core::external::External;
 use tradewind_core::order::{Fill, IntentId, Signing, Transition};
 use tradewind_core::recovery::{Checkpoint, LedgerIdentity};
 
@@ -237,11 +238,24 @@ impl<D: Dialect> Writer<'_, '_, D> {
                 }
                 self.append(&rows::SUCCESSIONS, rows::succession(done)).await?;
             }
+            Record::External(external) => self.external(external).await?,
             Record::Rebase { strategy, reference, at } => {
                 self.append(&rows::REBASES, rows::rebase(*strategy, *reference, *at)).await?;
             }
         }
         Ok(false)
+    }
+
+    /// What is seen again is no new row.
+    async fn external(&mut self, external: &External) -> Result<(), LedgerError> {
+        let (what, id, symbol) = rows::external_key(external);
+        let sql = "SELECT COUNT(*) FROM externals \
+            WHERE OWN(externals) AND what = ? AND symbol = ? AND venue_id = ?";
+        let key = [what.to_owned(), symbol.to_string(), id.to_owned()].map(Value::text);
+        if self.db.number(sql, key.into()).await? > 0 {
+            return Ok(());
+        }
+        self.append(&rows::EXTERNALS, rows::external(external, self.batch)?).await
     }
 
     async fn signing(&mut self, signing: &Signing) -> Result<(), LedgerError> {

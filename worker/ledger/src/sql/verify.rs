@@ -75,7 +75,8 @@ pub(crate) async fn complete<D: Dialect>(db: &mut Scope<'_, D>) -> Result<(), Le
         (SELECT COUNT(*) FROM halts WHERE OWN(halts)) + (SELECT COUNT(*) FROM transfers WHERE OWN(transfers)) + \
         (SELECT COUNT(*) FROM rebases WHERE OWN(rebases)) + \
         (SELECT COUNT(*) FROM successions WHERE OWN(successions)) + \
-        (SELECT COUNT(*) FROM signings WHERE OWN(signings))";
+        (SELECT COUNT(*) FROM signings WHERE OWN(signings)) + \
+        (SELECT COUNT(*) FROM externals WHERE OWN(externals))";
     let rows = db.number(sql, Vec::new()).await?;
     let writer = read::writer_row(db).await?;
     let last = whole("row number", writer.head.seq)?;

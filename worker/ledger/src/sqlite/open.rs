@@ -22,7 +22,7 @@ use crate::sql::{Context, Scope, open};
 pub(super) use crate::sql::open::Owner;
 
 /// The newest schema known here.
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 6;
 /// Readers never block a writer in WAL mode; only a foreign program can, and not for long.
 const BUSY: Duration = Duration::from_secs(2);
 
@@ -31,6 +31,7 @@ fn migrator() -> Migrator {
     let signings = include_str!("../../migrations/sqlite/0002_signings.sql");
     let successions = include_str!("../../migrations/sqlite/0003_successions.sql");
     let readers = include_str!("../../migrations/sqlite/0004_commits_and_views.sql");
+    let externals = include_str!("../../migrations/sqlite/0006_externals.sql");
     let migration = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
@@ -38,7 +39,8 @@ fn migrator() -> Migrator {
         migration(1, "ledger", ledger),
         migration(2, "signings", signings),
         migration(3, "successions", successions),
-        migration(SCHEMA, "commits and views", readers),
+        migration(4, "commits and views", readers),
+        migration(SCHEMA, "externals", externals),
     ])
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod suite;
 use std::path::Path;
 
 use tradewind_core::event::{HaltChange, Record, Succession, Transfer};
+use tradewind_core::external::{External, ExternalTrade};
 use tradewind_core::halt::{Halt, HaltAction, HaltOrigin, HaltScope};
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::money::{Cash, Percent, Price, Quantity};
@@ -202,6 +203,19 @@ pub(crate) fn equity(at: i64, strategy: Option<Uid>) -> EquityRow {
     }
 }
 
+/// A trade of the account that no worker made.
+pub(crate) fn external(trade: &str) -> Record {
+    Record::External(External::Trade(ExternalTrade {
+        trade_id: TradeId(trade.into()),
+        venue_order_id: "O-7".into(),
+        symbol: btc(),
+        side: Side::Sell,
+        price: Price(10_010),
+        quantity: Quantity(20_000_000),
+        at: Timestamp(12),
+    }))
+}
+
 /// Commits records alone.
 pub(crate) async fn commit<L: Ledger>(
     ledger: &mut L,
@@ -213,7 +227,7 @@ pub(crate) async fn commit<L: Ledger>(
     ledger.commit(&batch).await.map(|done| done.new_fills)
 }
 
-/// Commits a little of everything: ten rows of the chain, a decision, equity and a checkpoint.
+/// Commits a little of everything: thirteen rows of the chain, a decision, equity and a checkpoint.
 pub(crate) async fn fill_up<L: Ledger>(ledger: &mut L) {
     let epoch = ledger.identity().epoch.0;
     let records = [
@@ -228,6 +242,7 @@ pub(crate) async fn fill_up<L: Ledger>(ledger: &mut L) {
         set("b"),
         cleared("a"),
         Record::Succession(succession()),
+        external("x-1"),
         Record::Rebase {
             strategy: Some(strategy()),
             reference: transfer("1", None).amount,

@@ -1,6 +1,7 @@
 //! What every ledger promises. Each function gets an empty ledger opened as epoch 1.
 
 use tradewind_core::event::Record;
+use tradewind_core::external::{External, ExternalOrder};
 use tradewind_core::money::Cash;
 use tradewind_core::money::Quantity;
 use tradewind_core::order::{Attempt, IntentId, Liquidity, OrderState, Purpose, Side};
@@ -33,6 +34,7 @@ macro_rules! suite {
             equity_is_kept_per_strategy_and_for_the_account, pruning_spares_what_money_rests_on,
             a_halt_is_in_force_until_it_is_cleared, balances_follow_transfers_and_fills,
             what_a_predecessor_has_and_gets_is_its_successors,
+            what_is_not_ours_is_kept_once_and_counts_for_nothing,
             an_instrument_without_rules_is_refused, a_ledger_contains_every_end_it_had_and_no_other,
         );
     };
@@ -383,6 +385,24 @@ pub(crate) async fn what_a_predecessor_has_and_gets_is_its_successors<L: Ledger>
     assert!(commit(&mut ledger, &bad).await.is_err());
     assert_eq!(ledger.history().await.unwrap().successions, [done], "a refused batch leaves none");
     assert_eq!(ledger.balances().await.unwrap(), expected);
+}
+
+pub(crate) async fn what_is_not_ours_is_kept_once_and_counts_for_nothing<L: Ledger>(mut ledger: L) {
+    let order = ExternalOrder {
+        venue_order_id: "x-1".into(),
+        client_order_id: "web_1".into(),
+        symbol: btc(),
+        side: Side::Buy,
+    };
+    let seen = |at| Record::External(External::Order { order: order.clone(), seen_at: Timestamp(at) });
+    commit(&mut ledger, &[external("x-1"), seen(1)]).await.unwrap();
+    commit(&mut ledger, &[external("x-1"), seen(2), external("x-2")]).await.unwrap();
+    assert_eq!(ledger.head().await.unwrap().seq, 3, "an order and a trade may have the same number");
+    assert!(commit(&mut ledger, &[external("x-3"), booked("t", 7)]).await.is_err());
+    commit(&mut ledger, &[external("x-3")]).await.unwrap();
+    assert_eq!(ledger.head().await.unwrap().seq, 4, "what a refused batch took is taken again");
+    assert_eq!(ledger.balances().await.unwrap(), []);
+    assert_eq!(ledger.history().await.unwrap().fills, []);
 }
 
 pub(crate) async fn an_instrument_without_rules_is_refused<L: Ledger>(mut ledger: L) {

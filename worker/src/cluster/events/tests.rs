@@ -2,8 +2,8 @@
 
 use tradewind_core::config::{
     Config, DeletionPolicy, DesiredState, FeeAsset, FeeConfig, InstrumentState, LedgerConfig,
-    MarketDataConfig, Mode, PaperConfig, ResolvedAccount, ResolvedStrategy, SignalConfig, SizingConfig,
-    Speed, StrategyInstrument, VenueConfig,
+    MarketDataConfig, Mode, PaperConfig, Protection, ResolvedAccount, ResolvedStrategy, SignalConfig,
+    SizingConfig, Speed, StrategyInstrument, VenueConfig,
 };
 use tradewind_core::engine::InstrumentSpec;
 use tradewind_core::event::{Event as CoreEvent, EventKind};
@@ -37,6 +37,7 @@ fn strategy() -> ResolvedStrategy {
         signal: SignalConfig::EmaCross { fast: 10, slow: 30 },
         sizing: SizingConfig::FixedPercent { percent: Percent(50_000) },
         stop_loss: None,
+        protection: Protection::AtVenue,
         policy: None,
         limits: Limits::defaults(),
         breakers: Vec::new(),

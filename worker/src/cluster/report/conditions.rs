@@ -2,9 +2,13 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use tradewind_core::engine::{OrderView, StrategyView};
+use tradewind_core::books::Difference;
+use tradewind_core::config::Protection;
+use tradewind_core::engine::{OrderView, PositionView, StrategyView};
 use tradewind_core::halt::{EntryBlock, HaltOrigin};
+use tradewind_core::money::Cash;
 use tradewind_core::order::OrderState;
+use tradewind_crds::common::GoDuration;
 use tradewind_crds::reasons::{Reason, condition};
 
 use super::{Feed, Report, Settling, StrategyInput};
@@ -88,9 +92,13 @@ pub(super) fn of_strategy(
         Settling::UnderWay(what) => {
             conditions.push(is(condition::SETTLED, false, Reason::Settling, what));
         }
-        Settling::Done => {
-            let message = "what the deletionPolicy asks for is done";
-            conditions.push(is(condition::SETTLED, true, Reason::Settled, message));
+        Settling::Done(dust) => {
+            let mut message = "what the deletionPolicy asks for is done".to_owned();
+            if !dust.is_empty() {
+                message.push_str("; dust that no order can sell stays on the account: ");
+                message.push_str(&dust.join(", "));
+            }
+            conditions.push(is(condition::SETTLED, true, Reason::Settled, &message));
         }
     }
     conditions
@@ -146,6 +154,17 @@ fn reconciled<'o>(report: &Report, orders: impl Iterator<Item = &'o OrderView>) 
     if report.snapshot.phase == Phase::Recovering {
         return say(None, Reason::Recovering, RECOVERING);
     }
+    let differences = &report.snapshot.balance_differences;
+    if !differences.is_empty() {
+        return say(
+            Some(false),
+            Reason::BalancesDiffer,
+            &format!("{}; no entries", differences_text(differences)),
+        );
+    }
+    if let Some(halt) = report.snapshot.halts.iter().find(|h| h.origin == HaltOrigin::BalancesDiffer) {
+        return say(Some(false), Reason::BalancesDiffer, &halt.reason);
+    }
     let unknown: Vec<String> = orders
         .filter(|order| order.state == OrderState::Unknown)
         .map(|order| format!("{} ({})", order.intent.client_order_id, order.intent.symbol))
@@ -158,26 +177,69 @@ fn reconciled<'o>(report: &Report, orders: impl Iterator<Item = &'o OrderView>) 
     }
 }
 
-fn protected<'v>(views: &[&'v StrategyView]) -> Wanted {
+/// Where the venue holds something else than the ledger says, in words.
+pub fn differences_text(differences: &[Difference]) -> String {
+    let told = differences.iter().map(|found| {
+        let (sign, more) = if found.amount.0 < 0 { (-1, "less") } else { (1, "more") };
+        format!("{} {} {more}", Cash(found.amount.0.saturating_mul(sign)), found.asset)
+    });
+    format!("the venue holds, against the ledger, {}", told.collect::<Vec<_>>().join(", "))
+}
+
+fn protected(views: &[&StrategyView]) -> Wanted {
     let say = |status, reason, message: &str| is(condition::POSITIONS_PROTECTED, status, reason, message);
-    let guarded = views.iter().filter(|view| view.config.stop_loss.is_some());
-    let mut positions = guarded.flat_map(|view| view.positions.iter().map(move |held| (*view, held)));
-    let bare = |(view, held): (&'v StrategyView, &'v tradewind_core::engine::PositionView)| {
-        held.stop.is_none().then(|| format!("{} of {}", held.rules.symbol, view.config.name))
-    };
-    let (mut any, mut missing) = (false, Vec::new());
-    for position in positions.by_ref() {
-        any = true;
-        missing.extend(bare(position));
-    }
+    let guarded =
+        || views.iter().filter(|view| view.config.stop_loss.is_some() && !view.positions.is_empty());
+    let missing: Vec<String> =
+        guarded().flat_map(|view| view.positions.iter().filter_map(|p| bare(view, p))).collect();
     if !missing.is_empty() {
-        let message = format!("no stop guards {}", missing.join(", "));
-        return say(false, Reason::StopMissing, &message);
+        return say(false, Reason::StopMissing, &format!("no stop guards {}", missing.join(", ")));
     }
-    if any {
+    let unsold: Vec<String> =
+        views.iter().flat_map(|view| view.positions.iter().filter_map(|p| overdue(view, p))).collect();
+    if !unsold.is_empty() {
+        let message = format!("not sold within 5 minutes, and no stop guards it: {}", unsold.join(", "));
+        return say(false, Reason::LiquidationOverdue, &message);
+    }
+    let at_worker = |view: &&&StrategyView| view.config.protection == Protection::AtWorker;
+    let names: Vec<&str> = guarded().filter(at_worker).map(|view| view.config.name.as_str()).collect();
+    if !names.is_empty() {
+        let message = format!(
+            "the worker sells at the stops of {}, as exits.protection asks; nothing does while it does not run",
+            names.join(", ")
+        );
+        return say(true, Reason::GuardedByWorker, &message);
+    }
+    if guarded().next().is_some() {
         say(true, Reason::StopsPlaced, "what is held is guarded by its stops")
     } else {
         say(true, Reason::NothingToProtect, "nothing is held that should have a stop")
+    }
+}
+
+/// What a liquidation has not sold in time, in words.
+fn overdue(view: &StrategyView, held: &PositionView) -> Option<String> {
+    let since =
+        Timestamp::from_millisecond(held.unsold_since?.0).map(|at| at.to_string()).unwrap_or_default();
+    let (quantity, base) = (held.rules.quantity_text(held.quantity), held.rules.symbol.base());
+    Some(format!("{quantity} {base} of {}, being liquidated since {since}", view.config.name))
+}
+
+/// A position without the stop it should have, in words.
+fn bare(view: &StrategyView, held: &PositionView) -> Option<String> {
+    let of = format!("{} of {}", held.rules.symbol, view.config.name);
+    match (held.stop, held.unprotected_since) {
+        (None, _) => Some(of),
+        (Some(_), Some(since)) => {
+            let since = Timestamp::from_millisecond(since.0).map(|at| at.to_string()).unwrap_or_default();
+            let patience = GoDuration::of(view.config.limits.flatten_unprotected_after);
+            Some(format!(
+                "{of} at the venue since {since}: it is placed again, the worker sells at the stop meanwhile, and all of \
+                 it after {}",
+                patience.0
+            ))
+        }
+        (Some(_), None) => None,
     }
 }
 

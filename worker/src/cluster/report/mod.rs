@@ -25,7 +25,7 @@ use tradewind_core::name::Uid;
 
 use crate::snapshot::Snapshot;
 
-pub use conditions::{Wanted, settled_conditions};
+pub use conditions::{Wanted, differences_text, settled_conditions};
 pub use figures::{Figure, Figures, FiguresNow};
 pub use status::{Seen, Status, account_status, strategy_status};
 pub use store::{ApiStore, Kind, Outcome, StatusError, Store};
@@ -108,6 +108,6 @@ pub enum Settling {
     No,
     /// Its deletionPolicy is being carried out; what is left, in one sentence.
     UnderWay(String),
-    /// Its deletionPolicy was carried out.
-    Done,
+    /// Its deletionPolicy was carried out; the dust that stays, such as `0.0004 BTC`.
+    Done(Vec<String>),
 }

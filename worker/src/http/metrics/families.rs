@@ -91,6 +91,11 @@ pub(super) const FAMILIES: &[Family] = &[
         };
         strategies::by_name(s).into_values().map(peak).collect()
     }),
+    counter(
+        "unprotected_position_seconds_total",
+        "Seconds positions were without the stop order they should have had at the venue, position by position.",
+        |s| each_strategy(s, |view| view.unprotected),
+    ),
     counter("ledger_commits_total", "Commits to the ledger.", |s| plain(s.totals.ledger_commits)),
     counter("ledger_commit_seconds_total", "Seconds spent in commits to the ledger.", |s| {
         plain(s.totals.ledger_seconds)

@@ -180,7 +180,9 @@ impl BinanceUs {
                 if ended.is(order.client_order_id, &rules)
                     && ended.state().ok() == Some(OrderState::Cancelled)
                 {
-                    return Ok(CancelOutcome::Cancelled);
+                    let executed = ended.executed(&rules);
+                    let executed = executed.map_err(|source| BinanceError::Reply { what: WHAT, source })?;
+                    return Ok(CancelOutcome::Cancelled { executed });
                 }
                 Ok(CancelOutcome::Unknown { message: "the answer is about another order".to_owned() })
             }

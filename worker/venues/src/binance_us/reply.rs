@@ -162,6 +162,11 @@ impl Order {
         state(&self.status)
     }
 
+    /// How much of it was executed.
+    pub fn executed(&self, rules: &SymbolRules) -> Result<Quantity, ReplyError> {
+        quantity_or_zero(&rules.rules, &self.executed_qty, "executedQty")
+    }
+
     /// The order in our words, if its id has the shape of ours.
     pub fn snapshot(&self, rules: &SymbolRules) -> Result<Result<OrderSnapshot, ExternalOrder>, ReplyError> {
         let side = side(&self.side)?;
@@ -176,7 +181,7 @@ impl Order {
             return Err(ReplyError::Contradiction { what: "an order in another symbol" });
         }
         let quantity = quantity(&rules.rules, &self.orig_qty, "origQty")?;
-        let filled = quantity_or_zero(&rules.rules, &self.executed_qty, "executedQty")?;
+        let filled = self.executed(rules)?;
         let state = self.state()?;
         let fits = match state {
             OrderState::Filled => filled == quantity,

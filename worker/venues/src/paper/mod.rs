@@ -20,7 +20,7 @@ use std::path::Path;
 
 use tradewind_core::config::PaperConfig;
 use tradewind_core::instrument::{Bar, InstrumentId, InstrumentRules};
-use tradewind_core::money::{Cash, MoneyError, Price};
+use tradewind_core::money::{Cash, MoneyError, Price, Quantity};
 use tradewind_core::name::Asset;
 use tradewind_core::order::{ClientOrderId, OrderRequest};
 use tradewind_core::time::{Millis, Timestamp};
@@ -29,7 +29,7 @@ use archive::Archive;
 pub use book::Book;
 pub use matching::Phase;
 use order::Change;
-pub use plan::{PhaseOutcome, Plan};
+pub use plan::{Ended, PhaseOutcome, Plan};
 pub use reject::Rejection;
 pub use settings::SettingsError;
 pub use store::StoreError;
@@ -331,7 +331,8 @@ impl PaperVenue {
         self.settle_doubt().await?;
         if let Some(change) = self.book.cancel(id)? {
             self.commit(&change).await?;
-            return Ok(CancelOutcome::Cancelled);
+            let executed = change.orders.first().map_or(Quantity::ZERO, |ended| ended.filled);
+            return Ok(CancelOutcome::Cancelled { executed });
         }
         let known = self.archive.knows(id).await?;
         Ok(if known { CancelOutcome::AlreadyDone } else { CancelOutcome::NotFound })

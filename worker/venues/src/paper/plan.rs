@@ -18,7 +18,16 @@ pub struct PhaseOutcome {
     /// Trades, in order.
     pub fills: Vec<Fill>,
     /// Orders the venue ended by itself, after their last fill: the balance did not cover the rest.
-    pub expired: Vec<ClientOrderId>,
+    pub expired: Vec<Ended>,
+}
+
+/// An order that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Which.
+    pub client_order_id: ClientOrderId,
+    /// How much of it was executed in all.
+    pub executed: Quantity,
 }
 
 impl PhaseOutcome {
@@ -121,7 +130,7 @@ struct Draft<'a> {
     counters: Counters,
     orders: SmallVec<[Order; 1]>,
     trades: SmallVec<[Trade; 1]>,
-    expired: Vec<ClientOrderId>,
+    expired: Vec<Ended>,
 }
 
 impl<'a> Draft<'a> {
@@ -158,7 +167,7 @@ impl<'a> Draft<'a> {
         self.set(asset, Holding { reserved: held.reserved.saturating_sub(order.reserved), ..held });
         order.reserved = Cash::ZERO;
         order.state = OrderState::Expired;
-        self.expired.push(order.client_order_id);
+        self.expired.push(Ended { client_order_id: order.client_order_id, executed: order.filled });
         self.orders.push(order);
     }
 

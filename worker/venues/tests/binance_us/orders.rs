@@ -18,6 +18,11 @@ async fn cancel(desk: &mut Desk) -> CancelOutcome {
     desk.venue.cancel(&named(), now).await
 }
 
+/// The order of the sample, of which a part had filled.
+fn ended() -> CancelOutcome {
+    CancelOutcome::Cancelled { executed: quantity("0.0003") }
+}
+
 fn throttled(outcome: PlaceOutcome) -> (i64, String) {
     match outcome {
         PlaceOutcome::Throttled { retry_at, message } => (retry_at.0 - NOW, message),
@@ -162,7 +167,7 @@ async fn a_look_up_cut_off_at_any_byte_says_nothing() {
 async fn a_cancel_is_believed_for_the_order_it_names() {
     let mut desk = Desk::ready().await;
     desk.server.then(Act::json(200, ours("cancel_ack")));
-    assert_eq!(cancel(&mut desk).await, CancelOutcome::Cancelled);
+    assert_eq!(cancel(&mut desk).await, ended());
     assert_eq!(desk.server.last().method, "DELETE");
     for (status, body) in [
         (200, sample("cancel_ack")),
@@ -240,7 +245,7 @@ async fn after_a_limit_or_a_ban_nothing_is_sent_until_its_end() {
         assert_eq!(desk.server.asked().len(), asked, "silence is silence");
         desk.now.set(NOW + pause);
         desk.server.then(Act::json(200, ours("cancel_ack")));
-        assert_eq!(cancel(&mut desk).await, CancelOutcome::Cancelled);
+        assert_eq!(cancel(&mut desk).await, ended());
     }
 }
 
@@ -256,7 +261,7 @@ async fn too_many_orders_stop_orders_alone() {
     throttled(place(&mut desk).await);
     assert_eq!(desk.server.count("POST"), posts);
     desk.server.then(Act::json(200, ours("cancel_ack")));
-    assert_eq!(cancel(&mut desk).await, CancelOutcome::Cancelled);
+    assert_eq!(cancel(&mut desk).await, ended());
     desk.now.set(NOW + 10_000);
     desk.server.then(Act::json(200, ours("order_ack")));
     assert!(matches!(place(&mut desk).await, PlaceOutcome::Accepted { .. }));
@@ -272,7 +277,7 @@ async fn what_others_use_of_the_address_is_ours_to_save() {
     let (_, message) = throttled(place(&mut desk).await);
     assert!(message.contains("budget"), "{message}");
     desk.server.then(Act::json(200, ours("cancel_ack")));
-    assert_eq!(cancel(&mut desk).await, CancelOutcome::Cancelled, "the reserve is for this");
+    assert_eq!(cancel(&mut desk).await, ended(), "the reserve is for this");
     let now = desk.time();
     desk.server.then(Act::json(200, ours("order_ack")));
     let exit = order(Side::Sell, OrderKind::Market, "0.0012");
@@ -289,7 +294,7 @@ async fn a_symbol_that_is_not_trading_gets_no_orders_but_cancels() {
         let (_, message) = throttled(place(&mut desk).await);
         assert!(message.contains(&format!("its status is {status}")), "{message}");
         desk.server.then(Act::json(200, ours("cancel_ack")));
-        assert_eq!(cancel(&mut desk).await, CancelOutcome::Cancelled);
+        assert_eq!(cancel(&mut desk).await, ended());
         // Read again within the minute, it trades.
         desk.server.always("GET", "/api/v3/exchangeInfo", Act::json(200, sample("products")));
         desk.now.set(NOW + 60_000);

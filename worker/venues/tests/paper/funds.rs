@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use tradewind_core::config::{FeeAsset, FeeConfig, PaperConfig};
 use tradewind_core::instrument::InstrumentRules;
-use tradewind_core::money::{BasisPoints, Cash, Percent};
+use tradewind_core::money::{BasisPoints, Cash, Percent, Quantity};
 use tradewind_core::order::{OrderKind, OrderRef, OrderState, OrderUpdate, Side};
 use tradewind_core::time::{Millis, Timestamp};
-use tradewind_venues::paper::SettingsError;
+use tradewind_venues::paper::{Ended, SettingsError};
 use tradewind_venues::{
     CancelOutcome, FillCursor, Lookup, PaperError, PaperVenue, PlaceOutcome, Venue, VenueError,
 };
@@ -96,7 +96,7 @@ async fn a_market_buy_holds_back_its_worth_at_the_last_close_with_slippage_and_f
     let order = desk.place(Side::Buy, OrderKind::Market, "10", minute(1)).await;
     // 10 * 100.02 = 1000.2, and 0.6 % of it 6.0012.
     assert_eq!(desk.balance("USD").await, ("10000".into(), "8993.7988".into()));
-    assert_eq!(desk.cancel(order).await, CancelOutcome::Cancelled);
+    assert_eq!(desk.cancel(order).await, CancelOutcome::Cancelled { executed: Quantity::ZERO });
     assert_eq!(desk.balance("USD").await, ("10000".into(), "10000".into()));
     // 10 000 / (100.02 * 1.006) = 99.3836…
     assert_eq!(desk.refused(Side::Buy, OrderKind::Market, "99.384", minute(1)).await, "INSUFFICIENT_FUNDS");
@@ -135,7 +135,7 @@ async fn a_buy_that_the_cash_no_longer_covers_fills_what_it_does_and_the_rest_ex
     let outcome = desk.calm(BTC, 1, "125").await;
     // 1000 / 1.005 / 125 = 7.9601…, down to 7.96: 995 and 4.975 of fee.
     assert_eq!(desk.texts(&outcome), ["7.96 at 125, fee 4.975 USD, Taker"]);
-    assert_eq!(outcome.expired, [order]);
+    assert_eq!(outcome.expired, [Ended { client_order_id: order, executed: Quantity(7960) }]);
     assert_eq!(desk.state(order).await, OrderState::Expired);
     assert_eq!(desk.balance("USD").await, ("0.025".into(), "0.025".into()));
     assert!(!desk.venue.has_orders(BTC));
@@ -148,7 +148,7 @@ async fn a_buy_for_which_not_one_lot_is_left_expires_whole() {
     let order = desk.place(Side::Buy, OrderKind::Market, "1", minute(1)).await;
     let outcome = desk.calm(BTC, 1, "1000000").await;
     assert!(outcome.fills.is_empty());
-    assert_eq!(outcome.expired, [order]);
+    assert_eq!(outcome.expired, [Ended { client_order_id: order, executed: Quantity::ZERO }]);
     assert_eq!(desk.balance("USD").await, ("10.06".into(), "10.06".into()));
 }
 
@@ -241,7 +241,7 @@ async fn a_cancel_ends_what_is_open_and_tells_what_had_ended_before() {
     let order = desk.place(Side::Buy, OrderKind::Market, "1", minute(1)).await;
     // A tenth of 5 is half of it.
     desk.run(BTC, 1, ["100", "100", "100", "100"], "5").await;
-    assert_eq!(desk.cancel(order).await, CancelOutcome::Cancelled);
+    assert_eq!(desk.cancel(order).await, CancelOutcome::Cancelled { executed: Quantity(500) });
     let found = desk.order(order).await;
     assert_eq!((found.state, found.filled.0), (OrderState::Cancelled, 500));
     assert_eq!(desk.cancel(order).await, CancelOutcome::AlreadyDone);

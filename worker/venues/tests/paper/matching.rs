@@ -2,10 +2,11 @@
 
 use crate::desk::{BTC, Desk, MINUTE, cash, free_of_charge, minute, usual};
 use tradewind_core::config::PaperConfig;
-use tradewind_core::money::{BasisPoints, Percent};
+use tradewind_core::money::{BasisPoints, Percent, Quantity};
 use tradewind_core::order::{Liquidity, OrderKind, OrderState, Side};
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_venues::Phase;
+use tradewind_venues::paper::Ended;
 
 fn slipping(bps: &str) -> PaperConfig {
     PaperConfig { slippage: BasisPoints::parse(bps).unwrap(), ..free_of_charge() }
@@ -321,7 +322,8 @@ async fn an_immediate_or_cancel_order_trades_at_the_next_open_within_its_limit_o
         assert_eq!(desk.texts(&outcome), texts, "{side} {limit} {open}");
         let expected = if price.is_some() { OrderState::Filled } else { OrderState::Expired };
         assert_eq!(desk.state(order).await, expected);
-        assert_eq!(outcome.expired, if price.is_some() { vec![] } else { vec![order] });
+        let unfilled = Ended { client_order_id: order, executed: Quantity::ZERO };
+        assert_eq!(outcome.expired, if price.is_some() { vec![] } else { vec![unfilled] });
         let (total, free) = desk.balance("USD").await;
         assert_eq!(total, free, "nothing is held back for an order that has ended");
     }
@@ -335,8 +337,8 @@ async fn what_an_immediate_or_cancel_order_cannot_fill_at_once_ends() {
         let order = desk.place(Side::Buy, OrderKind::ImmediateOrCancel { price }, "2", minute(1)).await;
         // A tenth of the volume is ours at most.
         let outcome = desk.run(BTC, 1, ["100", "100", "100", "100"], volume).await;
-        assert_eq!(outcome.expired, [order]);
         let ended = desk.order(order).await;
+        assert_eq!(outcome.expired, [Ended { client_order_id: order, executed: ended.filled }]);
         assert_eq!(
             (ended.state, desk.rules[0].quantity_text(ended.filled)),
             (OrderState::Expired, filled.into())
