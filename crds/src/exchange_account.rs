@@ -59,6 +59,8 @@ pub use status::{AccountTrading, ExchangeAccountStatus, GrantStatus, WorkerStatu
     .message("a real venue takes its bars from itself and a paper venue from a data set; write marketData: {venue: {}} for the one and marketData: {replay: {dataSet: …}} for the other"))]
 #[x_kube(validation = Rule::new("has(self.venue.paper) == has(oldSelf.venue.paper)")
     .message("the kind of venue is immutable, for the ledger holds what happened there; create a second account"))]
+#[x_kube(validation = Rule::new("has(self.ledger.sqlite) == has(oldSelf.ledger.sqlite)")
+    .message("the kind of ledger is immutable, for nothing moves what is in it; create a second account"))]
 pub struct ExchangeAccountSpec {
     /// Where orders go: exactly one of the variants.
     pub venue: Venue,
@@ -380,6 +382,55 @@ pub struct Times {
 pub enum Ledger {
     /// A SQLite file on a volume of the worker's own.
     Sqlite(SqliteLedger),
+    /// A MariaDB or MySQL database, which many accounts may share. MySQL 8 is untested.
+    Mysql(MysqlLedger),
+}
+
+/// A database for ledgers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.tls.off) || self.host in ['localhost', '127.0.0.1', '::1']")
+    .message("ledger.mysql.tls may be off on loopback only; write tls: {required: {}}"))]
+pub struct MysqlLedger {
+    /// Name or address of the server, at most 253 characters. The worker goes where it leads with its next start.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9.:]*[A-Za-z0-9])?$|^::1$")
+    )]
+    pub host: String,
+    /// Port number of the server, 1 to 65535. Default: 3306.
+    #[serde(default = "default_mysql_port")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: i32,
+    /// The database, at most 64 characters. Empty at first, it holds ledgers and nothing else.
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_$-]+$"))]
+    pub database: String,
+    /// The Secret with the entries username, password and, where the server's certificate is not from a public authority,
+    /// ca.crt, in the same namespace. The pod waits for it; what is in it is read anew with each connection.
+    pub credentials_secret_ref: ObjectRef,
+    /// Whether connections are encrypted: exactly one of the variants. Default: required.
+    #[serde(default)]
+    pub tls: LedgerTls,
+}
+
+/// Whether connections to a database are encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum LedgerTls {
+    /// Always: the certificate must be valid and name the host.
+    Required(Empty),
+    /// Not at all; on loopback only.
+    Off(Empty),
+}
+
+impl Default for LedgerTls {
+    fn default() -> Self {
+        Self::Required(Empty {})
+    }
+}
+
+fn default_mysql_port() -> i32 {
+    3306
 }
 
 impl Default for Ledger {

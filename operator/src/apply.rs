@@ -189,7 +189,9 @@ impl Work<'_> {
             self.one(ChildKind::Role, role).await?;
             self.one(ChildKind::RoleBinding, binding).await?;
         }
-        self.one(ChildKind::PersistentVolumeClaim, ledger_claim).await?;
+        if let Some(ledger_claim) = ledger_claim {
+            self.one(ChildKind::PersistentVolumeClaim, ledger_claim).await?;
+        }
         self.config_map(config_map).await?;
         if let Some(network_policy) = network_policy {
             self.one(ChildKind::NetworkPolicy, network_policy).await?;

@@ -152,8 +152,9 @@ impl Concerns for ExchangeAccount {
         let (key, mut all) = (change.key, Vec::new());
         let own = |account: &'_ Self| {
             let mut status = account.status.clone().unwrap_or_default();
-            status.trading = None;
-            status
+            // That its money is known at all lets it be granted.
+            let known = status.trading.take().is_some_and(|trading| trading.portfolio.is_some());
+            (status, known)
         };
         if change.differs(meta) || change.differs(own) {
             all.push(ObjectId::new(Self::KIND, key.clone()));

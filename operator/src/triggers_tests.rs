@@ -100,6 +100,18 @@ fn figures_of_the_worker_concern_nobody() {
 }
 
 #[test]
+fn money_that_becomes_known_concerns_the_account_which_grants_it() {
+    let with = |equity: &str| {
+        let portfolio = json!({"currency": "USD", "equity": equity, "cash": equity, "peakEquity": equity,
+            "realizedPnl": "0", "unrealizedPnl": "0"});
+        account("paper", "desk", json!({"trading": {"equity": "1 USD", "portfolio": portfolio}}))
+    };
+    let unknown = account("paper", "desk", json!({"trading": {"equity": "1 USD"}}));
+    assert_eq!(concerned(&stores(), Some(&unknown), Some(&with("5000"))), ["ExchangeAccount paper"]);
+    assert!(concerned(&stores(), Some(&with("5000")), Some(&with("5001"))).is_empty());
+}
+
+#[test]
 fn a_halt_that_is_acknowledged_concerns_that_halt() {
     let stores = stores();
     for (namespace, target) in

@@ -378,6 +378,54 @@ fn a_worker_at_a_real_venue_may_reach_its_port_and_one_on_paper_may_not() {
     assert_eq!(real, [paper, vec![443]].concat());
 }
 
+/// The account at a real venue, with its ledger in a database.
+fn in_database(host: &str) -> ExchangeAccount {
+    let mut account = real("binance-key");
+    let mut spec = serde_json::to_value(&account.spec).unwrap();
+    spec["ledger"] = serde_json::json!({"mysql": {
+        "host": host, "database": "tradewind", "credentialsSecretRef": {"name": "ledger-user"}}});
+    account.spec = serde_json::from_value(spec).unwrap();
+    account
+}
+
+#[test]
+fn a_ledger_in_a_database_needs_its_user_and_no_claim() {
+    let made = with(&in_database("db.desk.svc"), &settings(&[]), children);
+    assert_eq!(made.ledger_claim, None);
+    let pod = made.stateful_set.spec.unwrap().template.spec.unwrap();
+    let volumes = pod.volumes.unwrap();
+    let find = |name: &str| volumes.iter().find(|volume| volume.name == name).unwrap();
+    assert!(find("ledger").empty_dir.is_some());
+    let secret = find("ledger-credentials").secret.as_ref().unwrap();
+    assert_eq!((secret.secret_name.as_deref(), secret.optional), (Some("ledger-user"), Some(false)));
+    assert_eq!(secret.items, None, "ca.crt is there or not");
+    let args = pod.containers[0].args.as_ref().unwrap();
+    let flag = args.iter().position(|arg| arg == "--ledger-credentials").unwrap();
+    let mounts = pod.containers[0].volume_mounts.as_ref().unwrap();
+    let mount = mounts.iter().find(|mount| mount.name == "ledger-credentials").unwrap();
+    assert_eq!(args[flag + 1], mount.mount_path);
+    let policy = json(&made.network_policy.unwrap());
+    assert!(policy.to_string().contains("\"kubernetes.io/metadata.name\":\"desk\""), "{policy}");
+    assert!(policy.to_string().contains("3306"), "{policy}");
+}
+
+#[test]
+fn a_paper_book_is_a_file_and_keeps_its_claim() {
+    let mut account = in_database("db.desk.svc");
+    let paper = self::account();
+    account.spec.venue = paper.spec.venue;
+    account.spec.market_data = paper.spec.market_data;
+    let made = with(&account, &settings(&[]), children);
+    assert!(made.ledger_claim.is_some());
+}
+
+#[test]
+fn another_database_needs_another_process() {
+    let hash = |account: &ExchangeAccount| with(account, &settings(&[]), restart_hash);
+    assert_ne!(hash(&in_database("db.desk.svc")), hash(&in_database("other.desk.svc")));
+    assert_ne!(hash(&in_database("db.desk.svc")), hash(&real("binance-key")));
+}
+
 #[test]
 fn another_secret_needs_another_pod() {
     let hash = |secret| with(&real(secret), &settings(&[]), restart_hash);

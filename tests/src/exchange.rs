@@ -3,7 +3,7 @@
 //! Its candles rise once, at a time that is chosen so that a worker started now finds the rise in the newest of them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::channel;
@@ -48,6 +48,7 @@ spec:
   marketData: {venue: {bar: 1m}}
   riskPolicyRef: {name: limits}
   allowLive: true
+  ledger: LEDGER
 ---
 apiVersion: tradewind.dev/v1alpha1
 kind: TradingStrategy
@@ -71,6 +72,8 @@ pub struct Venue {
     price: Arc<AtomicI64>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    /// The folder of the ledger's user, where it is in a database.
+    user: Option<PathBuf>,
     dir: TempDir,
 }
 
@@ -86,8 +89,13 @@ fn quote(cents: i64) -> Quote {
 }
 
 impl Venue {
-    /// An exchange whose price rose in the last whole minute.
+    /// An exchange whose price rose in the last whole minute, and a desk with its ledger in a file.
     pub fn start() -> Self {
+        Self::with_ledger("{sqlite: {size: 1Gi}}", None)
+    }
+
+    /// As [`Self::start`], with that ledger, and the folder of its user.
+    pub fn with_ledger(ledger: &str, user: Option<&Path>) -> Self {
         // A start takes some seconds, and must find the rise in the newest candle.
         until("room in this minute", || (now() % MINUTE < 35_000).then_some(()));
         let mut exchange = Exchange::new([Symbol::new(
@@ -121,9 +129,10 @@ impl Venue {
             price,
             stop,
             threads: vec![moving, serving],
+            user: user.map(Path::to_path_buf),
             dir: TempDir::new().unwrap(),
         };
-        venue.write_desk();
+        venue.write_desk(ledger);
         venue
     }
 
@@ -131,8 +140,9 @@ impl Venue {
         self.simulator.as_ref().unwrap()
     }
 
-    fn write_desk(&self) {
-        fs::write(self.file(), DESK.replace("URL", &self.simulator().url())).unwrap();
+    fn write_desk(&self, ledger: &str) {
+        let desk = DESK.replace("URL", &self.simulator().url()).replace("LEDGER", ledger);
+        fs::write(self.file(), desk).unwrap();
         fs::create_dir(self.keys()).unwrap();
         fs::write(self.keys().join("apiKey"), KEY).unwrap();
         fs::write(self.keys().join("apiSecret"), SECRET).unwrap();
@@ -157,6 +167,9 @@ impl Venue {
     pub fn worker(&self) -> Worker {
         let (file, state) = (self.file(), self.state());
         let mut command = command(&run_arguments(&file, &state));
+        if let Some(user) = &self.user {
+            command.arg("--ledger-credentials").arg(user);
+        }
         Worker::spawn(command.arg("--credentials").arg(self.keys()))
     }
 

@@ -4,13 +4,34 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use tradewind_core::order::OrderState;
-use tradewind_tests::books;
+use tradewind_core::name::Uid;
+use tradewind_core::order::{Incarnation, OrderState};
+use tradewind_core::recovery::History;
+use tradewind_core::time::Timestamp;
+use tradewind_ledger::{LedgerReader, MysqlReader, SqliteOptions};
 use tradewind_tests::exchange::Venue;
 use tradewind_tests::process::Worker;
-use tradewind_tests::until;
+use tradewind_tests::{block_on, books, until};
 use tradewind_venue_simulator::exchange::{Kind, Side};
 use tradewind_venue_simulator::faults::Fault;
+
+#[path = "../../worker/ledger/tests/common/mariadb.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the ledger's own tests use the rest")]
+mod mariadb;
+
+/// What the databases of the ledger's own tests are opened with.
+const TAG: Incarnation = Incarnation(7);
+
+fn options() -> SqliteOptions {
+    SqliteOptions {
+        account: Uid(uuid::Uuid::nil()),
+        account_name: "nobody".into(),
+        owner: "a test".to_owned(),
+        now: Timestamp(0),
+        incarnation: TAG,
+        max_bytes: None,
+    }
+}
 
 /// The limit of an orderly end.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -27,6 +48,10 @@ fn stop(worker: Worker) -> String {
 
 /// What was bought is bought once, is guarded by one stop for all of it, and is the ledger's.
 fn bought_once(venue: &Venue) {
+    bought_once_by(venue, &books::history(&venue.state()));
+}
+
+fn bought_once_by(venue: &Venue, ledger: &History) {
     let bought: rust_decimal::Decimal = venue.trades(Side::Buy).iter().map(|trade| trade.quantity).sum();
     let buys = venue.accepted(Side::Buy);
     assert_eq!(buys.len(), 1, "{buys:?}");
@@ -35,7 +60,6 @@ fn bought_once(venue: &Venue) {
     let stops = venue.accepted(Side::Sell);
     assert_eq!(stops.len(), 1, "{stops:?}");
     assert_eq!(stops[0].kind, Kind::StopLossLimit);
-    let ledger = books::history(&venue.state());
     assert_eq!(ledger.fills.len(), venue.trades(Side::Buy).len());
     let open: Vec<_> = ledger.open_orders.iter().map(|order| (order.state, order.intent.id.0)).collect();
     assert_eq!(open, [(OrderState::Accepted, 2)], "the stop rests");
@@ -119,4 +143,45 @@ fn a_key_that_is_missing_is_named_without_its_value() {
     assert!(ended.err.contains("no entry \"apiSecret\""), "{}", ended.err);
     assert!(!ended.err.contains("simulatedKey"), "{}", ended.err);
     until("nothing was sent", || (venue.order_requests() == 0).then_some(()));
+}
+
+/// A ledger in that database, as an account writes it.
+fn in_database(database: &mariadb::Database) -> String {
+    let (port, name) = (database.server.port(), &database.name);
+    format!(
+        "{{mysql: {{host: 127.0.0.1, port: {port}, database: {name}, credentialsSecretRef: {{name: ledger}}, tls: {{off: {{}}}}}}}}"
+    )
+}
+
+#[test]
+fn a_ledger_in_a_database_is_traded_on_killed_and_gone_on_with() {
+    let database = block_on(mariadb::Server::shared().database());
+    let venue = Venue::with_ledger(&in_database(&database), Some(database.secret.path()));
+    venue.strike_order(Fault::DelayAfter(60_000));
+    let mut worker = venue.worker();
+    venue.until_accepted(Side::Buy, &mut worker);
+    worker.kill();
+
+    let mut worker = venue.worker();
+    venue.until_accepted(Side::Sell, &mut worker);
+    let log = stop(worker);
+    assert!(!log.contains(mariadb::PASSWORD), "{log}");
+    let ledger = block_on(async {
+        let mut ledger = MysqlReader::open(&database.mysql(), "default/real").await.unwrap();
+        ledger.verify().await.expect("the ledger is as written");
+        ledger.history().await.unwrap()
+    });
+    bought_once_by(&venue, &ledger);
+    assert!(!venue.state().join("ledger.db").exists(), "there is one ledger");
+}
+
+#[test]
+fn real_money_is_not_traded_on_a_database_that_may_forget_commits() {
+    let server = std::sync::Arc::new(mariadb::Server::start(&["--innodb-flush-log-at-trx-commit=2"]));
+    let database = block_on(server.database());
+    let venue = Venue::with_ledger(&in_database(&database), Some(database.secret.path()));
+    let ended = venue.worker().ended();
+    assert_ne!(ended.code, Some(0));
+    assert!(ended.err.contains("innodb_flush_log_at_trx_commit is 2"), "{}", ended.err);
+    assert_eq!(venue.order_requests(), 0);
 }

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tradewind_core::config::{
-    Config, FeeAsset, FeeConfig, MarketDataConfig, PaperConfig, ResolvedAccount, Speed, VenueConfig,
+    Config, FeeAsset, FeeConfig, LedgerConfig, MarketDataConfig, PaperConfig, ResolvedAccount, Speed,
+    VenueConfig,
 };
 use tradewind_core::engine::State;
 use tradewind_core::event::{Event, EventKind};
@@ -175,6 +176,7 @@ fn state(account: Uid) -> State {
         limits: AccountLimits::defaults(),
         breakers: Vec::new(),
         bus: None,
+        ledger: LedgerConfig::default(),
     };
     let identity = LedgerIdentity { incarnation: Incarnation(1), epoch: Epoch(1) };
     let mut state = State::new(account.clone(), Vec::new(), identity);

@@ -13,6 +13,7 @@ pub mod driver;
 pub mod explain;
 pub mod feed;
 pub mod http;
+pub mod ledger;
 pub mod market_data;
 pub mod screen;
 pub mod session;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use tradewind_core::config::{
     BinanceUsConfig, Config, DeletionPolicy, DesiredState, FeeAsset, FeeConfig, InstrumentState,
-    MarketDataConfig, Mode, ResolvedAccount, ResolvedStrategy, SignalConfig, SizingConfig,
+    LedgerConfig, MarketDataConfig, Mode, ResolvedAccount, ResolvedStrategy, SignalConfig, SizingConfig,
     StrategyInstrument, VenueConfig,
 };
 use tradewind_core::engine::{InstrumentSpec, State};
@@ -139,6 +139,7 @@ fn config() -> Config {
         limits: AccountLimits::defaults(),
         breakers: Vec::new(),
         bus: None,
+        ledger: LedgerConfig::default(),
     };
     Config { account, strategies: vec![strategy] }
 }

@@ -1,8 +1,8 @@
 //! ExchangeAccount and its policy to the account the engine trades on.
 
 use tradewind_core::config::{
-    BinanceUsConfig, BusConfig, FeeAsset, FeeConfig, MarketDataConfig, PaperConfig, RedisConfig,
-    ResolvedAccount, Speed, VenueConfig,
+    BinanceUsConfig, BusConfig, FeeAsset, FeeConfig, LedgerConfig, MarketDataConfig, MysqlConfig,
+    PaperConfig, RedisConfig, ResolvedAccount, Speed, VenueConfig,
 };
 use tradewind_core::limits::{AccountLimits, Breaker, BreakerScope, Limits};
 use tradewind_core::money::Cash;
@@ -57,8 +57,9 @@ pub(super) fn resolve(objects: &Objects, key: &Key) -> Result<Account, Problems>
     let market_data = market_data(object, is_paper, &mut check);
     let policy = policy_of(objects, object, &mut check);
     let bus = object.spec.bus.as_ref().map(|wire::Bus::Redis(redis)| bus(redis, &mut check));
-    let resolved = uid.zip(quote_currency).zip(venue).zip(market_data).zip(policy);
-    let account = resolved.map(|((((uid, quote_currency), venue), market_data), policy)| {
+    let ledger = ledger(object, &mut check);
+    let resolved = uid.zip(quote_currency).zip(venue).zip(market_data).zip(policy).zip(ledger);
+    let account = resolved.map(|(((((uid, quote_currency), venue), market_data), policy), ledger)| {
         let breakers = policy::account_breakers(&policy);
         let defaults = AccountLimits::defaults();
         Account {
@@ -75,6 +76,7 @@ pub(super) fn resolve(objects: &Objects, key: &Key) -> Result<Account, Problems>
                 },
                 breakers: policy::of_scope(&breakers, BreakerScope::Account),
                 bus: bus.flatten(),
+                ledger,
             },
             limits: Limits::filled(&policy.limits),
             strategy_breakers: policy::of_scope(&breakers, BreakerScope::Strategy),
@@ -192,6 +194,18 @@ fn paper(venue: &PaperVenue, check: &mut Check<'_>) -> Option<PaperConfig> {
         latency: latency?,
         volume_share: volume_share?,
     })
+}
+
+fn ledger(object: &ExchangeAccount, check: &mut Check<'_>) -> Option<LedgerConfig> {
+    let wire::Ledger::Mysql(mysql) = &object.spec.ledger else { return Some(LedgerConfig::Sqlite) };
+    let port = check.take("spec.ledger.mysql.port", u16::try_from(mysql.port))?;
+    Some(LedgerConfig::Mysql(MysqlConfig {
+        host: mysql.host.as_str().into(),
+        port,
+        database: mysql.database.as_str().into(),
+        credentials: mysql.credentials_secret_ref.name.0.as_str().into(),
+        tls: matches!(mysql.tls, wire::LedgerTls::Required(_)),
+    }))
 }
 
 fn binance_us(venue: &BinanceUsVenue, check: &mut Check<'_>) -> Option<BinanceUsConfig> {

@@ -251,6 +251,11 @@ fn venue_cases() -> Vec<Case> {
 fn ledger_cases() -> Vec<Case> {
     let sqlite = |sqlite: Value| json!({"spec": {"ledger": {"sqlite": sqlite}}});
     let size = |size: &str| sqlite(json!({"size": size}));
+    let mysql = |host: &str, tls: &str| {
+        json!({"spec": {"ledger": {"sqlite": null, "mysql": {
+            "host": host, "port": 3306, "database": "tradewind",
+            "credentialsSecretRef": {"name": "ledger"}, "tls": {tls: {}}}}}})
+    };
     let class = |class: &str| sqlite(json!({"storageClassName": class}));
     vec![
         change(
@@ -266,6 +271,22 @@ fn ledger_cases() -> Vec<Case> {
             class("fast"),
             class("fast"),
             [class("slow"), sqlite(json!({"storageClassName": null}))],
+        ),
+        change(
+            ACCOUNT,
+            "the kind of ledger is immutable",
+            mysql("db.desk.svc", "required"),
+            mysql("other.desk.svc", "required"),
+            [
+                json!({"spec": {"ledger": {"mysql": null, "sqlite": {"size": "1Gi"}}}}),
+                json!({"spec": {"ledger": {"mysql": null, "sqlite": {"size": "2Gi"}}}}),
+            ],
+        ),
+        create(
+            ACCOUNT,
+            "ledger.mysql.tls may be off on loopback only",
+            mysql("127.0.0.1", "off"),
+            [mysql("db.desk.svc", "off"), mysql("10.0.0.7", "off")],
         ),
     ]
 }

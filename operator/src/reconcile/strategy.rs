@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::Api;
 use kube::ResourceExt;
+use tradewind_crds::exchange_account::Ledger;
 use tradewind_crds::latch as latches;
 use tradewind_crds::names;
 use tradewind_crds::objects::{Key, Objects};
@@ -87,7 +88,8 @@ fn worker(stores: &Stores, account: &Key) -> WorkerSeen {
             .is_some_and(|account| account.metadata.deletion_timestamp.is_none()),
         pod: stores.pod_of(account).is_some(),
         stateful_set: child(ChildKind::StatefulSet, names::stateful_set(&account.name)),
-        ledger: child(ChildKind::PersistentVolumeClaim, names::ledger_claim(&account.name)),
+        ledger: child(ChildKind::PersistentVolumeClaim, names::ledger_claim(&account.name))
+            || stores.account(account).is_some_and(|account| matches!(account.spec.ledger, Ledger::Mysql(_))),
     }
 }
 

@@ -35,6 +35,9 @@ pub struct ResolvedAccount {
     /// Where events are told; none: nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bus: Option<BusConfig>,
+    /// Where its ledger is.
+    #[serde(default, skip_serializing_if = "LedgerConfig::is_file")]
+    pub ledger: LedgerConfig,
 }
 
 /// Where events are told. The engine does not know of it.
@@ -60,6 +63,40 @@ pub struct RedisConfig {
     /// The Secret with what it takes to be let in; none: nothing is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<SmolStr>,
+}
+
+/// Where a ledger is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LedgerConfig {
+    /// In a SQLite file beside the worker.
+    #[default]
+    Sqlite,
+    /// In a database that many accounts share.
+    Mysql(MysqlConfig),
+}
+
+impl LedgerConfig {
+    /// Whether it is a file of the worker's own.
+    pub fn is_file(&self) -> bool {
+        matches!(self, Self::Sqlite)
+    }
+}
+
+/// A MariaDB or MySQL database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MysqlConfig {
+    /// Name or address of the server.
+    pub host: SmolStr,
+    /// Its port.
+    pub port: u16,
+    /// The database.
+    pub database: SmolStr,
+    /// Name of the Secret with user and password. What is in it never comes here.
+    pub credentials: SmolStr,
+    /// Whether connections are encrypted; they may go without on loopback only.
+    pub tls: bool,
 }
 
 /// A venue and its settings.

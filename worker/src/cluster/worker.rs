@@ -36,7 +36,9 @@ use crate::commands::cluster::Options;
 use crate::feed::Grouped;
 use crate::http;
 use crate::market_data::Bounds;
-use crate::session::{self, Around, Connected, Doors, Ended, Live, Opening, Plan, Running, Waited, Whose};
+use crate::session::{
+    self, Around, Connected, Doors, Ended, Live, Opening, Plan, Running, Telling, Waited, Whose,
+};
 use crate::snapshot::{Phase, Snapshot};
 
 /// How long the bars of a replay wait for entries to be possible: its time is not the world's, and nothing is lost.
@@ -71,7 +73,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
     let writer = Writer::start(StatusStore::new(&client, &options.namespace), target, reported);
     let sink = sink(options, &client, &account, &driver);
     driver.observer.tell_also(Box::new(sink));
-    let bus = session::start_bus(&mut driver, &options.data_dir, options.bus_credentials.clone())?;
+    let bus = session::start_bus(&mut driver, telling(options))?;
     let (snapshots, shown) = watch::channel(driver.observer.snapshot(&driver.state));
     let doors = doors(options, shown).await?;
     let mut around = Surroundings {
@@ -89,14 +91,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
         taken_over: None,
         heirs: 0,
     };
-    let ended = match assembly.config.account.market_data {
-        MarketDataConfig::Replay { speed, .. } => {
-            work(&mut driver, &assembly, &mut around, speed, options.keep_days).await
-        }
-        MarketDataConfig::Venue { bar } => {
-            live(&mut driver, &assembly, &mut around, Live::new(bar, options.keep_days)).await
-        }
-    };
+    let ended = traded(options, &mut driver, &assembly, &mut around).await;
     if ended.is_ok() {
         driver.observer.set_phase(Phase::Draining);
         driver.flush().await?;
@@ -111,6 +106,31 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
     keeper.release().await;
     tracing::info!("worker stopped; what is known is durable");
     Ok(())
+}
+
+fn telling(options: &Options) -> Telling<'_> {
+    Telling {
+        data_dir: &options.data_dir,
+        ledger: options.ledger_credentials.as_deref(),
+        bus: options.bus_credentials.clone(),
+    }
+}
+
+/// Trades on the account's market, until somebody asks to stop.
+async fn traded(
+    options: &Options,
+    driver: &mut Running,
+    assembly: &Assembly,
+    around: &mut Surroundings,
+) -> Result<(), CommandError> {
+    match assembly.config.account.market_data {
+        MarketDataConfig::Replay { speed, .. } => {
+            work(driver, assembly, around, speed, options.keep_days).await
+        }
+        MarketDataConfig::Venue { bar } => {
+            live(driver, assembly, around, Live::new(bar, options.keep_days)).await
+        }
+    }
 }
 
 /// After this nothing of ours can leave any more.
@@ -145,6 +165,7 @@ async fn opened(
     let opening = Opening {
         data_dir: &options.data_dir,
         ledger: ledger_options(options, &account),
+        credentials: options.ledger_credentials.as_deref(),
         whose: Whose::Anyones,
         exchange,
         // As long as another worker may believe in its Lease.

@@ -27,6 +27,9 @@ pub struct Options {
     /// Folder with the files apiKey and apiSecret, for an account at a real venue. Nothing of them is ever logged.
     #[arg(long, value_name = "DIR", env = "TRADEWIND_CREDENTIALS")]
     pub credentials: Option<PathBuf>,
+    /// Folder with the files username, password and, for a private authority, ca.crt, for a ledger in a database.
+    #[arg(long, value_name = "DIR", env = "TRADEWIND_LEDGER_CREDENTIALS")]
+    pub ledger_credentials: Option<PathBuf>,
     /// Days of event time after which decisions and equity are deleted; orders, fills and halts are kept for ever.
     #[arg(long, value_name = "DAYS", default_value_t = 400)]
     pub keep_days: u32,

@@ -47,6 +47,11 @@ pub enum CommandError {
         "the account is at a real venue and needs its key; name the folder with the files apiKey and apiSecret by --credentials or TRADEWIND_CREDENTIALS"
     )]
     NoCredentials,
+    /// A ledger in a database without user and password.
+    #[error(
+        "the account's ledger is in a database and needs a user; name the folder with the files username and password by --ledger-credentials or TRADEWIND_LEDGER_CREDENTIALS"
+    )]
+    NoLedgerCredentials,
     /// A real venue on recorded bars.
     #[error("a real venue is not traded on recorded bars; write marketData: {{venue: {{}}}}")]
     RecordedAtVenue,
@@ -123,7 +128,11 @@ impl CommandError {
     /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Assembly(_) | Self::Usage(_) | Self::Endpoint(_) | Self::NoCredentials => 2,
+            Self::Assembly(_)
+            | Self::Usage(_)
+            | Self::Endpoint(_)
+            | Self::NoCredentials
+            | Self::NoLedgerCredentials => 2,
             _ => 1,
         }
     }

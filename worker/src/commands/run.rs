@@ -24,7 +24,7 @@ use crate::http;
 use crate::market_data::Bounds;
 use crate::screen::Screen;
 use crate::session::{
-    self, Around, Connected, Doors, Ended, Live, Opening, Plan, Running, SHOW_EVERY, Waited, Whose,
+    self, Around, Connected, Doors, Ended, Live, Opening, Plan, Running, SHOW_EVERY, Telling, Waited, Whose,
     random_incarnation, report_quality, shutdown_signal,
 };
 pub use crate::session::{LEDGER_FILE, PAPER_FILE};
@@ -63,6 +63,9 @@ pub struct Options {
     /// Folder with the files apiKey and apiSecret, for an account at a real venue. Nothing of them is ever logged.
     #[arg(long, value_name = "DIR", env = "TRADEWIND_CREDENTIALS")]
     pub credentials: Option<PathBuf>,
+    /// Folder with the files username, password and, for a private authority, ca.crt, for a ledger in a database.
+    #[arg(long, value_name = "DIR", env = "TRADEWIND_LEDGER_CREDENTIALS")]
+    pub ledger_credentials: Option<PathBuf>,
     /// Plain lines even on a terminal.
     #[arg(long)]
     pub plain: bool,
@@ -78,6 +81,30 @@ pub struct Options {
     /// Where `/risk/metrics` is served; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8047")]
     pub risk_address: SocketAddr,
+}
+
+impl Options {
+    fn telling(&self) -> Telling<'_> {
+        Telling {
+            data_dir: &self.data_dir,
+            ledger: self.ledger_credentials.as_deref(),
+            bus: self.bus_credentials.clone(),
+        }
+    }
+
+    fn addresses(&self) -> http::Addresses {
+        http::Addresses {
+            portfolio: self.portfolio_address,
+            signals: self.signals_address,
+            risk: self.risk_address,
+        }
+    }
+
+    fn screen(&self) -> Screen {
+        let (no_color, term) = (std::env::var("NO_COLOR").ok(), std::env::var("TERM").ok());
+        let terminal = !self.plain && std::io::stdout().is_terminal();
+        Screen::choose(terminal, no_color.as_deref(), term.as_deref())
+    }
 }
 
 /// The command.
@@ -101,29 +128,19 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
     let opening = Opening {
         data_dir: &options.data_dir,
         ledger: ledger_options(&assembly.config.account),
+        credentials: options.ledger_credentials.as_deref(),
         whose: Whose::Ours,
         exchange,
         // A lock on the file keeps two workers apart.
         lease: Millis(0),
     };
     let mut driver = session::open(&mut assembly, opening).await?;
-    let bus = session::start_bus(&mut driver, &options.data_dir, options.bus_credentials.clone())?;
+    let bus = session::start_bus(&mut driver, options.telling())?;
     let (snapshots, shown) = watch::channel(driver.observer.snapshot(&driver.state));
-    let addresses = http::Addresses {
-        portfolio: options.portfolio_address,
-        signals: options.signals_address,
-        risk: options.risk_address,
-    };
-    let doors = Doors::open(&addresses, None, &options.data_dir, shown).await?;
+    let doors = Doors::open(&options.addresses(), None, &options.data_dir, shown).await?;
     doors.announce(out)?;
-    let (no_color, term) = (std::env::var("NO_COLOR").ok(), std::env::var("TERM").ok());
-    let screen = Screen::choose(
-        !options.plain && std::io::stdout().is_terminal(),
-        no_color.as_deref(),
-        term.as_deref(),
-    );
-
-    let mut local = Local { doors, shutdown, snapshots, screen, out, last: None, breath: 0 };
+    let mut local =
+        Local { doors, shutdown, snapshots, screen: options.screen(), out, last: None, breath: 0 };
     let ended = match assembly.config.account.market_data {
         MarketDataConfig::Replay { speed, .. } => {
             let speed = options.speed.unwrap_or(speed);

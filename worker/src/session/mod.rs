@@ -16,17 +16,18 @@ use tokio::sync::watch;
 use tradewind_core::config::Speed;
 use tradewind_core::instrument::{Bar, InstrumentId};
 use tradewind_core::time::{Millis, Timestamp};
-use tradewind_ledger::{Ledger, SqliteLedger};
+use tradewind_ledger::Ledger;
 
 pub(crate) use connect::{Connected, connect};
 pub(crate) use doors::Doors;
 pub(crate) use live::Live;
-pub(crate) use start::{Opening, Whose, open, random_incarnation, recall, recover, start_bus};
+pub(crate) use start::{Opening, Telling, Whose, open, random_incarnation, recall, recover, start_bus};
 
 use crate::board::Board;
 use crate::commands::CommandError;
 use crate::driver::Driver;
 use crate::feed::{Feed, Grouped};
+use crate::ledger::AccountLedger;
 use crate::market_data::{CandleReader, Pace};
 use crate::snapshot::Snapshot;
 use crate::venue::AccountVenue;
@@ -40,7 +41,7 @@ pub(crate) const SHOW_EVERY: Duration = Duration::from_millis(125);
 /// Chunks deleted at the end of a day at the most; far more than a day of minute bars brings in.
 const PRUNINGS_A_DAY: u32 = 64;
 
-pub(crate) type Running = Driver<SqliteLedger, AccountVenue, Board>;
+pub(crate) type Running = Driver<AccountLedger, AccountVenue, Board>;
 /// Bars that close at one time.
 pub(crate) type Group = Vec<(InstrumentId, Bar)>;
 

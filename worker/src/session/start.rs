@@ -3,13 +3,16 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use tradewind_core::config::{PaperConfig, ResolvedAccount, VenueConfig};
+use smol_str::{SmolStr, format_smolstr};
+use tradewind_core::config::{LedgerConfig, MysqlConfig, PaperConfig, ResolvedAccount, VenueConfig};
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
 use tradewind_core::order::Incarnation;
 use tradewind_core::time::{Millis, Timestamp};
+use tradewind_ledger::mysql::{Isolation, Tls};
 use tradewind_ledger::outbox::Limits;
 use tradewind_ledger::{
-    Ledger, LedgerReader, Outbox, OutboxOptions, SqliteLedger, SqliteOptions, SqliteReader,
+    Ledger, LedgerReader, MysqlLedger, MysqlOptions, MysqlReader, MysqlServer, Outbox, OutboxOptions,
+    SqliteLedger, SqliteOptions, SqliteReader,
 };
 use tradewind_venues::binance_us::BinanceUs;
 use tradewind_venues::paper::PaperVenue;
@@ -21,6 +24,7 @@ use crate::bus::{self, Bus, Timing};
 use crate::commands::CommandError;
 use crate::driver::{Driver, Journal, Start};
 use crate::feed::{Feed, Grouped};
+use crate::ledger::AccountLedger;
 use crate::market_data::{Bounds, CandleReader};
 use crate::summary;
 use crate::venue::AccountVenue;
@@ -34,12 +38,66 @@ pub(crate) enum Whose {
     Anyones,
 }
 
+async fn sqlite(
+    data_dir: &Path,
+    options: &SqliteOptions,
+    whose: Whose,
+) -> Result<AccountLedger, CommandError> {
+    let path = data_dir.join(LEDGER_FILE);
+    let ledger = match whose {
+        Whose::Ours => SqliteLedger::open(&path, options).await?,
+        Whose::Anyones => SqliteLedger::open_any(&path, options).await?,
+    };
+    Ok(AccountLedger::Sqlite(Box::new(ledger)))
+}
+
+async fn mysql(
+    account: &ResolvedAccount,
+    server: &MysqlConfig,
+    options: &SqliteOptions,
+    whose: Whose,
+    credentials: Option<&Path>,
+) -> Result<AccountLedger, CommandError> {
+    let options = MysqlOptions {
+        server: database(server, credentials)?,
+        account: options.account,
+        account_name: name_of(account),
+        owner: options.owner.clone(),
+        now: options.now,
+        incarnation: options.incarnation,
+    };
+    let ledger = match whose {
+        Whose::Ours => MysqlLedger::open(&options).await?,
+        Whose::Anyones => MysqlLedger::open_any(&options).await?,
+    };
+    Ok(AccountLedger::Mysql(Box::new(ledger)))
+}
+
+fn database(server: &MysqlConfig, credentials: Option<&Path>) -> Result<MysqlServer, CommandError> {
+    Ok(MysqlServer {
+        host: server.host.to_string(),
+        port: server.port,
+        database: server.database.to_string(),
+        credentials: credentials.ok_or(CommandError::NoLedgerCredentials)?.to_path_buf(),
+        tls: if server.tls { Tls::Required } else { Tls::Off },
+        isolation: Isolation::default(),
+        patience: MysqlServer::PATIENCE,
+    })
+}
+
+/// What a database calls the account's ledger: accounts of all namespaces share it.
+fn name_of(account: &ResolvedAccount) -> SmolStr {
+    format_smolstr!("{}/{}", account.namespace, account.name)
+}
+
 /// What is opened, and for whom.
 pub(crate) struct Opening<'a> {
     /// Where the files lie.
     pub(crate) data_dir: &'a Path,
     /// How the ledger is opened.
     pub(crate) ledger: SqliteOptions,
+    /// The folder with user and password of the ledger's database, where it is in one.
+    pub(crate) credentials: Option<&'a Path>,
     /// Whose ledger.
     pub(crate) whose: Whose,
     /// The exchange, where the account is at one.
@@ -50,14 +108,19 @@ pub(crate) struct Opening<'a> {
 
 /// Opens ledger and venue; a second worker on the same ledger is refused here.
 pub(crate) async fn open(assembly: &mut Assembly, opening: Opening<'_>) -> Result<Running, CommandError> {
-    let Opening { data_dir, ledger: options, whose, exchange, lease } = opening;
+    let Opening { data_dir, ledger: options, credentials, whose, exchange, lease } = opening;
     let file = |source| CommandError::File { path: data_dir.to_path_buf(), source };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(file)?;
-    let path = data_dir.join(LEDGER_FILE);
-    let mut ledger = match whose {
-        Whose::Ours => SqliteLedger::open(&path, &options).await?,
-        Whose::Anyones => SqliteLedger::open_any(&path, &options).await?,
+    let live = !assembly.config.account.venue.is_paper();
+    let mut ledger = match &assembly.config.account.ledger {
+        LedgerConfig::Sqlite => sqlite(data_dir, &options, whose).await?,
+        LedgerConfig::Mysql(server) => {
+            mysql(&assembly.config.account, server, &options, whose, credentials).await?
+        }
     };
+    if live {
+        ledger.check_durable().await?;
+    }
     assembly.include(&ledger.symbols().await?)?;
     let account = &assembly.config.account;
     ledger.note_paper(account.venue.is_paper()).await?;
@@ -89,16 +152,33 @@ pub(crate) async fn open(assembly: &mut Assembly, opening: Opening<'_>) -> Resul
     Ok(Driver::recover(start).await?)
 }
 
-/// Starts to tell events, where the account has a bus; `credentials` is the folder with the files of its Secret.
-pub(crate) fn start_bus(
-    driver: &mut Running,
-    data_dir: &Path,
-    credentials: Option<PathBuf>,
-) -> Result<Option<Bus>, CommandError> {
-    let Some(place) = bus::Place::of(driver.state.account(), credentials) else { return Ok(None) };
+/// What a bus is started with.
+pub(crate) struct Telling<'a> {
+    /// Where the files lie.
+    pub(crate) data_dir: &'a Path,
+    /// The folder with user and password of the ledger's database, where it is in one.
+    pub(crate) ledger: Option<&'a Path>,
+    /// The folder with the files of the bus's own Secret.
+    pub(crate) bus: Option<PathBuf>,
+}
+
+/// Starts to tell events, where the account has a bus.
+pub(crate) fn start_bus(driver: &mut Running, telling: Telling<'_>) -> Result<Option<Bus>, CommandError> {
+    let account = driver.state.account();
+    let Some(place) = bus::Place::of(account, telling.bus) else { return Ok(None) };
+    let (kept, name) = (account.ledger.clone(), name_of(account));
     let Some(ledger) = driver.ledger_mut() else { return Ok(None) };
-    let (tap, path) = (ledger.tap(), data_dir.join(LEDGER_FILE));
-    let bus = Bus::start(place, tap, async move || SqliteReader::open(&path).await, Timing::default())?;
+    let tap = ledger.tap();
+    let bus = match kept {
+        LedgerConfig::Sqlite => {
+            let path = telling.data_dir.join(LEDGER_FILE);
+            Bus::start(place, tap, async move || SqliteReader::open(&path).await, Timing::default())?
+        }
+        LedgerConfig::Mysql(server) => {
+            let server = database(&server, telling.ledger)?;
+            Bus::start(place, tap, async move || MysqlReader::open(&server, &name).await, Timing::default())?
+        }
+    };
     driver.observer.watch_bus(bus.facts());
     Ok(Some(bus))
 }

@@ -3,7 +3,7 @@
 //! Pure and total: for every state of the cluster there is one verdict. Only what the cluster says is repeated; nothing
 //! is guessed.
 
-use tradewind_crds::exchange_account::{ExchangeAccount, ExchangeAccountStatus, Venue};
+use tradewind_crds::exchange_account::{ExchangeAccount, ExchangeAccountStatus, Ledger, Venue};
 use tradewind_crds::names;
 use tradewind_crds::objects::Key;
 use tradewind_crds::reasons::Reason;
@@ -134,13 +134,21 @@ fn troubled(signs: &Signs<'_>, pod: &PodView) -> Option<Verdict> {
 
 /// What a container that is not made yet may wait for: nobody but the kubelet knows what is in a Secret.
 fn secret(account: &ExchangeAccount, pod: &PodView) -> String {
-    let Venue::BinanceUs(venue) = &account.spec.venue else { return String::new() };
     if pod.waiting.as_ref().is_none_or(|waiting| waiting.reason != "ContainerCreating") {
         return String::new();
     }
-    let [key, secret] = CREDENTIALS;
-    let name = &venue.credentials_secret_ref.name;
-    format!("; its container is made when Secret {name} has the entries {key} and {secret}")
+    let mut needed = Vec::new();
+    if let Venue::BinanceUs(venue) = &account.spec.venue {
+        let ([key, secret], name) = (CREDENTIALS, &venue.credentials_secret_ref.name);
+        needed.push(format!("Secret {name} has the entries {key} and {secret}"));
+    }
+    if let Ledger::Mysql(server) = &account.spec.ledger {
+        needed.push(format!("Secret {} exists", server.credentials_secret_ref.name));
+    }
+    match needed.is_empty() {
+        true => String::new(),
+        false => format!("; its container is made when {}", needed.join(" and ")),
+    }
 }
 
 fn lost_node(pod: &PodView) -> Verdict {

@@ -454,7 +454,7 @@ fn an_account_that_is_let_go_goes_at_once_although_it_is_named() {
 fn a_claim_that_outlived_an_earlier_account_keeps_its_size() {
     let mut seen = observed(one());
     seen.claim = Some(Claim { phase: "Bound".to_owned(), size: Some("5Gi".to_owned()), storage_class: None });
-    let claim = planned(&seen).children.unwrap().ledger_claim.spec.unwrap();
+    let claim = planned(&seen).children.unwrap().ledger_claim.unwrap().spec.unwrap();
     assert_eq!(claim.resources.unwrap().requests.unwrap()["storage"].0, "5Gi");
 }
 

@@ -9,15 +9,21 @@ use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use tradewind_crds::exchange_account::Ledger;
+use tradewind_crds::exchange_account::{Ledger, SqliteLedger};
 use tradewind_crds::names;
 
 use super::{Source, metadata};
 
-pub(super) fn claim(source: &Source<'_>) -> PersistentVolumeClaim {
-    let Ledger::Sqlite(sqlite) = source.ledger;
+/// None where nothing is kept beside the worker: at a real venue with a ledger in a database. A paper book is a file.
+pub(super) fn claim(source: &Source<'_>) -> Option<PersistentVolumeClaim> {
+    let own = SqliteLedger::default();
+    let sqlite = match source.ledger {
+        Ledger::Sqlite(sqlite) => sqlite,
+        Ledger::Mysql(_) if source.account.venue.is_paper() => &own,
+        Ledger::Mysql(_) => return None,
+    };
     let size = larger(&sqlite.size, source.ledger_size);
-    PersistentVolumeClaim {
+    Some(PersistentVolumeClaim {
         metadata: metadata(source, names::ledger_claim(&source.key.name)),
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
@@ -29,7 +35,7 @@ pub(super) fn claim(source: &Source<'_>) -> PersistentVolumeClaim {
             ..PersistentVolumeClaimSpec::default()
         }),
         ..PersistentVolumeClaim::default()
-    }
+    })
 }
 
 /// The larger of what is wanted and what the claim has: an account that was made again may ask for less than the claim

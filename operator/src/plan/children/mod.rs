@@ -74,8 +74,8 @@ pub struct Children {
     pub role_binding: RoleBinding,
     /// That workers of this namespace may read halts in the operator's; none in the operator's own namespace.
     pub halt_reader: Option<HaltReader>,
-    /// Where the ledger lies. It outlives the account.
-    pub ledger_claim: PersistentVolumeClaim,
+    /// Where ledger and paper book lie. It outlives the account. None where neither is a file.
+    pub ledger_claim: Option<PersistentVolumeClaim>,
     /// What the worker runs.
     pub config_map: ConfigMap,
     /// Whom the worker may reach, and who may reach it; none where the operator makes no policies.

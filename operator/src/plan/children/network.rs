@@ -7,7 +7,7 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use tradewind_core::config::{BusConfig, VenueConfig};
+use tradewind_core::config::{BusConfig, LedgerConfig, VenueConfig};
 use tradewind_crds::names;
 
 use super::{PORTS, Source, metadata, selector};
@@ -25,6 +25,9 @@ pub(super) fn policy(source: &Source<'_>) -> NetworkPolicy {
     }
     egress.extend(venue(&source.account.venue));
     egress.extend(source.account.bus.as_ref().and_then(|bus| to_bus(bus, &source.key.namespace)));
+    if let LedgerConfig::Mysql(server) = &source.account.ledger {
+        egress.extend(place(&server.host, server.port));
+    }
     NetworkPolicy {
         metadata: metadata(source, names::worker(&source.key.name)),
         spec: Some(NetworkPolicySpec {

@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use tradewind_core::config::{BusConfig, VenueConfig};
+use tradewind_core::config::{BusConfig, LedgerConfig, VenueConfig};
 use tradewind_crds::exchange_account::{ResourceAmounts, Resources};
 use tradewind_crds::names;
 
@@ -26,6 +26,8 @@ const CONTAINER: &str = "worker";
 const CONFIG_DIR: &str = "/etc/tradewind/config";
 /// Where the key of a real venue is mounted.
 const CREDENTIALS_DIR: &str = "/etc/tradewind/credentials";
+/// Where user and password of the ledger's database are mounted.
+const LEDGER_CREDENTIALS_DIR: &str = "/etc/tradewind/ledger-credentials";
 const DATA_DIR: &str = "/var/lib/tradewind";
 const MARKET_DATA_DIR: &str = "/usr/share/tradewind/data";
 const BUS_DIR: &str = "/etc/tradewind/bus";
@@ -158,8 +160,9 @@ fn args(source: &Source<'_>) -> Vec<String> {
         ("--market-data", MARKET_DATA_DIR),
     ];
     let bus = bus_secret(source).map(|_| ("--bus-credentials", BUS_DIR));
-    let credentials = credentials(source).map(|_| ("--credentials", CREDENTIALS_DIR));
-    let pairs = pairs.into_iter().chain(credentials).chain(bus);
+    let key = credentials(source).map(|_| ("--credentials", CREDENTIALS_DIR));
+    let user = database(source).map(|_| ("--ledger-credentials", LEDGER_CREDENTIALS_DIR));
+    let pairs = pairs.into_iter().chain(key).chain(user).chain(bus);
     let pairs = pairs.flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
     std::iter::once("cluster".to_owned()).chain(pairs).collect()
 }
@@ -172,6 +175,14 @@ fn credentials<'a>(source: &Source<'a>) -> Option<&'a str> {
     }
 }
 
+/// The Secret with the user of the ledger's database.
+fn database<'a>(source: &Source<'a>) -> Option<&'a str> {
+    match &source.account.ledger {
+        LedgerConfig::Sqlite => None,
+        LedgerConfig::Mysql(server) => Some(&server.credentials),
+    }
+}
+
 fn mounts(source: &Source<'_>) -> Vec<VolumeMount> {
     let mut mounts = vec![
         mount("config", CONFIG_DIR, true),
@@ -181,6 +192,7 @@ fn mounts(source: &Source<'_>) -> Vec<VolumeMount> {
     ];
     mounts.extend(credentials(source).map(|_| mount("credentials", CREDENTIALS_DIR, true)));
     mounts.extend(bus_secret(source).map(|_| mount("bus", BUS_DIR, true)));
+    mounts.extend(database(source).map(|_| mount("ledger-credentials", LEDGER_CREDENTIALS_DIR, true)));
     mounts
 }
 
@@ -253,14 +265,7 @@ fn volumes(source: &Source<'_>) -> Vec<Volume> {
             }),
             ..Volume::default()
         },
-        Volume {
-            name: "ledger".to_owned(),
-            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-                claim_name: names::ledger_claim(account),
-                ..PersistentVolumeClaimVolumeSource::default()
-            }),
-            ..Volume::default()
-        },
+        data(source),
         Volume {
             name: "tmp".to_owned(),
             empty_dir: Some(EmptyDirVolumeSource {
@@ -283,7 +288,35 @@ fn volumes(source: &Source<'_>) -> Vec<Volume> {
         ..Volume::default()
     }));
     volumes.extend(bus_secret(source).map(bus));
+    volumes.extend(database(source).map(|secret| Volume {
+        name: "ledger-credentials".to_owned(),
+        // Whole: whether there is an authority in it is the person's choice.
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.to_owned()),
+            default_mode: Some(0o440),
+            optional: Some(false),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }));
     volumes
+}
+
+/// Where the worker's own files lie: on the claim, or, where nothing of them is worth keeping, with the pod.
+fn data(source: &Source<'_>) -> Volume {
+    let name = "ledger".to_owned();
+    if super::ledger::claim(source).is_none() {
+        let own = EmptyDirVolumeSource {
+            size_limit: Some(Quantity("64Mi".to_owned())),
+            ..EmptyDirVolumeSource::default()
+        };
+        return Volume { name, empty_dir: Some(own), ..Volume::default() };
+    }
+    let claim = PersistentVolumeClaimVolumeSource {
+        claim_name: names::ledger_claim(&source.key.name),
+        ..PersistentVolumeClaimVolumeSource::default()
+    };
+    Volume { name, persistent_volume_claim: Some(claim), ..Volume::default() }
 }
 
 fn entry(key: &str) -> KeyToPath {

@@ -52,6 +52,7 @@ pub fn account() -> ResolvedAccount {
         limits: AccountLimits::defaults(),
         breakers: Vec::new(),
         bus: None,
+        ledger: LedgerConfig::default(),
     }
 }
 

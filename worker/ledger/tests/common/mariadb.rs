@@ -3,7 +3,7 @@
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak, mpsc};
@@ -193,8 +193,11 @@ fn admin_options(port: u16) -> MySqlConnectOptions {
 
 /// Where scripts/setup puts what tests need.
 fn tools() -> PathBuf {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools");
-    std::env::var_os("TRADEWIND_TOOLS").map_or_else(|| PathBuf::from(root), PathBuf::from)
+    let from_here = || {
+        let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        above.map(|folder| folder.join(".tools")).find(|tools| tools.exists()).expect("run scripts/setup")
+    };
+    std::env::var_os("TRADEWIND_TOOLS").map_or_else(from_here, PathBuf::from)
 }
 
 fn spawn(dir: &TempDir, port: u16, extra: &[String]) -> Result<Child, String> {

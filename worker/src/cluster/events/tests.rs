@@ -1,9 +1,9 @@
 //! What is noted of a life of orders and halts, told to a sink beside an engine with one strategy.
 
 use tradewind_core::config::{
-    Config, DeletionPolicy, DesiredState, FeeAsset, FeeConfig, InstrumentState, MarketDataConfig, Mode,
-    PaperConfig, Protection, ResolvedAccount, ResolvedStrategy, SignalConfig, SizingConfig, Speed,
-    StrategyInstrument, VenueConfig,
+    Config, DeletionPolicy, DesiredState, FeeAsset, FeeConfig, InstrumentState, LedgerConfig,
+    MarketDataConfig, Mode, PaperConfig, Protection, ResolvedAccount, ResolvedStrategy, SignalConfig,
+    SizingConfig, Speed, StrategyInstrument, VenueConfig,
 };
 use tradewind_core::engine::InstrumentSpec;
 use tradewind_core::event::{Event as CoreEvent, EventKind};
@@ -63,6 +63,7 @@ fn state() -> State {
         limits: AccountLimits::defaults(),
         breakers: Vec::new(),
         bus: None,
+        ledger: LedgerConfig::default(),
     };
     let rules = InstrumentRules::from_decimals(btc(), "0.01", "0.0001", "1").unwrap();
     let specs = vec![InstrumentSpec { rules, interval: Millis(3_600_000) }];
