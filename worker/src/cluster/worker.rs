@@ -87,14 +87,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
         taken_over: None,
         heirs: 0,
     };
-    let ended = match assembly.config.account.market_data {
-        MarketDataConfig::Replay { speed, .. } => {
-            work(&mut driver, &assembly, &mut around, speed, options.keep_days).await
-        }
-        MarketDataConfig::Venue { bar } => {
-            live(&mut driver, &assembly, &mut around, Live::new(bar, options.keep_days)).await
-        }
-    };
+    let ended = traded(&mut driver, &assembly, &mut around, options.keep_days).await;
     if ended.is_ok() {
         driver.observer.set_phase(Phase::Draining);
         driver.flush().await?;
@@ -152,6 +145,19 @@ fn remember(desk: &mut Desk, driver: &Running, assembly: &mut Assembly) {
     desk.remember(gone.map(|view| view.config));
     if let Some(told) = desk.told() {
         assembly.config.clone_from(&told.config);
+    }
+}
+
+/// On recorded bars or on the venue's own, until somebody asks to stop.
+async fn traded(
+    driver: &mut Running,
+    assembly: &Assembly,
+    around: &mut Surroundings,
+    keep_days: u32,
+) -> Result<(), CommandError> {
+    match assembly.config.account.market_data {
+        MarketDataConfig::Replay { speed, .. } => work(driver, assembly, around, speed, keep_days).await,
+        MarketDataConfig::Venue { bar } => live(driver, assembly, around, Live::new(bar, keep_days)).await,
     }
 }
 

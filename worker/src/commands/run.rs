@@ -115,12 +115,7 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
     };
     let doors = Doors::open(&addresses, None, &options.data_dir, shown).await?;
     doors.announce(out)?;
-    let (no_color, term) = (std::env::var("NO_COLOR").ok(), std::env::var("TERM").ok());
-    let screen = Screen::choose(
-        !options.plain && std::io::stdout().is_terminal(),
-        no_color.as_deref(),
-        term.as_deref(),
-    );
+    let screen = screen(options);
 
     let mut local = Local { doors, shutdown, snapshots, screen, out, last: None, breath: 0 };
     let ended = match assembly.config.account.market_data {
@@ -144,6 +139,12 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
         write!(out, "{}", summary::render(word, &board.snapshot(&state), &counts.0, &counts.1))?;
     }
     Ok(())
+}
+
+/// A live table on a terminal, lines elsewhere.
+fn screen(options: &Options) -> Screen {
+    let (no_color, term) = (std::env::var("NO_COLOR").ok(), std::env::var("TERM").ok());
+    Screen::choose(!options.plain && std::io::stdout().is_terminal(), no_color.as_deref(), term.as_deref())
 }
 
 /// From recovery to the end of the data, or until somebody asks to stop.
