@@ -145,10 +145,10 @@ fn secret(account: &ExchangeAccount, pod: &PodView) -> String {
     if let Ledger::Mysql(server) = &account.spec.ledger {
         needed.push(format!("Secret {} exists", server.credentials_secret_ref.name));
     }
-    match needed.is_empty() {
-        true => String::new(),
-        false => format!("; its container is made when {}", needed.join(" and ")),
+    if needed.is_empty() {
+        return String::new();
     }
+    format!("; its container is made when {}", needed.join(" and "))
 }
 
 fn lost_node(pod: &PodView) -> Verdict {
