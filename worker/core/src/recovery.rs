@@ -77,6 +77,10 @@ pub struct Checkpoint {
     /// How far the venue's fills were taken in; the driver's, not the engine's.
     #[serde(default)]
     pub fill_cursor: FillCursor,
+    /// The number of the next intent. It can be beyond what the rows say: numbers of intents that the ledger has lost, and
+    /// that the venue told of, are never given again, though their fills are told no more.
+    #[serde(default)]
+    pub next_intent: u64,
     /// TradingHalt objects of the halts in force: name and uid. One that is in force and not listed was never published;
     /// one that is listed and whose object is gone was resumed. The driver's, not the engine's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

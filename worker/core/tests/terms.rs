@@ -4,7 +4,8 @@
 mod common;
 
 use common::*;
-use tradewind_core::event::{Effect, Effects, EventKind, Report};
+use tradewind_core::engine::State;
+use tradewind_core::event::{Effect, Effects, EventKind, HaltChange, Report};
 use tradewind_core::halt::HaltOrigin;
 use tradewind_core::money::Quantity;
 use tradewind_core::order::{
@@ -133,6 +134,25 @@ fn an_order_of_ours_that_the_ledger_never_made_stops_entries_and_keeps_its_numbe
     }));
     desk.bar(0, "90");
     assert_eq!(intents(&desk.bar(0, "130"))[0].id, IntentId(4));
+}
+
+#[test]
+fn the_number_of_a_lost_intent_stays_given_for_every_later_start() {
+    let mut desk = Desk::new(vec![strategy(1, &["BTC-USD"])], &["BTC-USD"]);
+    desk.warm(0);
+    let lost = ClientOrderId::derive(identity().incarnation, strategy(1, &[]).uid, IntentId(3));
+    desk.update(lost, OrderUpdate::Accepted { venue_order_id: "V".into() });
+    // The rows know of no intent; the venue, whose fills are read further than that, tells of the lost one no more.
+    let known = history(&desk);
+    assert_eq!(known.next_intent, 1);
+    desk.state = State::recover(&desk.config, desk.specs.clone(), identity(), &known).unwrap();
+    let (name, at) = (desk.state.halts().first().map(|halt| halt.name.clone()), desk.now());
+    let cleared = |name| HaltChange::Cleared { name, by: "a person".into(), at };
+    if let Some(name) = name {
+        desk.tell(EventKind::HaltChange(cleared(name)));
+    }
+    desk.warm(0);
+    assert_eq!(intents(&desk.bar(0, "110"))[0].id, IntentId(4));
 }
 
 #[test]

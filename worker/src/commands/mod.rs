@@ -52,6 +52,14 @@ pub enum CommandError {
         "the account's ledger is in a database and needs a user; name the folder with the files username and password by --ledger-credentials or TRADEWIND_LEDGER_CREDENTIALS"
     )]
     NoLedgerCredentials,
+    /// The machine's clock was set while a worker at a real venue ran.
+    #[error(
+        "this machine's clock was set, or the machine slept, by {milliseconds} ms; the worker ends, and its next start takes the new time; keep the clock right with NTP"
+    )]
+    ClockSet {
+        /// By how much; below zero: back.
+        milliseconds: i64,
+    },
     /// A real venue on recorded bars.
     #[error("a real venue is not traded on recorded bars; write marketData: {{venue: {{}}}}")]
     RecordedAtVenue,

@@ -12,7 +12,7 @@ mod news;
 mod reconcile;
 mod start;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use smol_str::SmolStr;
 use tradewind_core::engine::{OrderView, State};
@@ -79,6 +79,8 @@ pub struct Driver<L, V, O> {
     pub(super) unsure: bool,
     /// Bars of the present group that the engine has been told.
     pub(super) told: usize,
+    /// Open orders that the venue did not know when it was asked, and since when.
+    missed: BTreeMap<ClientOrderId, Timestamp>,
     /// Open orders on the account that are not ours and were recorded.
     pub(super) external: BTreeSet<(Symbol, SmolStr)>,
     /// Who is asked what came in, right before anything is sent.
@@ -107,6 +109,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
             fresh: true,
             unsure: false,
             told: 0,
+            missed: BTreeMap::new(),
             external: BTreeSet::new(),
             last_look: None,
         }
@@ -273,12 +276,27 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
                     self.tell(id, OrderUpdate::NotFound { asked_at });
                     self.unsure |= self.is_unknown(id);
                 } else {
-                    tracing::warn!(order = %id, "the venue does not know an order it had accepted");
+                    self.miss(id, asked_at);
                 }
             }
             Lookup::Unknown { message } => return Err(DriverError::Unsettled { order: id, message }),
         }
         Ok(())
+    }
+
+    /// The venue does not know an order that it had accepted. One that is still missed when the lag is over has ended, and
+    /// the venue has forgotten its id: what it traded was told by its fills. Else its instrument could never be sold.
+    fn miss(&mut self, id: ClientOrderId, asked_at: Timestamp) {
+        tracing::warn!(order = %id, "the venue does not know an order it had accepted");
+        let Some(known) = self.state.open_orders().into_iter().find(|o| o.intent.client_order_id == id)
+        else {
+            return;
+        };
+        let first = *self.missed.entry(id).or_insert(asked_at);
+        if asked_at >= first.plus(self.state.terms().query_lag) && !known.is_ending {
+            self.missed.remove(&id);
+            self.tell(id, OrderUpdate::Expired { executed: known.filled });
+        }
     }
 
     fn is_unknown(&self, id: ClientOrderId) -> bool {
@@ -320,6 +338,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
             let venue_order_id = snapshot.venue_order_id.clone();
             self.tell(id, OrderUpdate::Accepted { venue_order_id });
         }
+        self.missed.remove(&id);
         match snapshot.state {
             OrderState::Cancelled => self.tell(id, OrderUpdate::Cancelled { executed: snapshot.filled }),
             OrderState::Expired => self.tell(id, OrderUpdate::Expired { executed: snapshot.filled }),
@@ -388,7 +407,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     }
 
     /// The TradingHalt objects of halts in force, by name, as they were last made durable or set since.
-    pub fn published(&self) -> &std::collections::BTreeMap<SmolStr, Uid> {
+    pub fn published(&self) -> &BTreeMap<SmolStr, Uid> {
         &self.journal.published
     }
 

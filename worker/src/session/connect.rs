@@ -5,14 +5,14 @@
 //! before the pod starts.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tradewind_core::config::{BinanceUsConfig, MarketDataConfig, ResolvedAccount, VenueConfig};
 use tradewind_core::money::Cash;
-use tradewind_core::time::Timestamp;
+use tradewind_core::time::{Millis, Timestamp};
 use tradewind_venues::Venue;
-use tradewind_venues::binance_us::{BinanceUs, DEADLINE, Settings};
+use tradewind_venues::binance_us::{BinanceUs, DEADLINE, MAX_OFFSET, Settings};
 
 use crate::assembly::{Market, Offer};
 use crate::commands::CommandError;
@@ -63,8 +63,31 @@ fn open(config: &BinanceUsConfig, keys: &Path) -> Result<BinanceUs, CommandError
     let endpoint = config.endpoint.parse().map_err(CommandError::Endpoint)?;
     let settings =
         Settings { endpoint, key_folder: keys.to_owned(), symbols: Vec::new(), deadline: DEADLINE };
-    let clock = || Timestamp(jiff::Timestamp::now().as_millisecond());
-    BinanceUs::new(settings, Box::new(clock)).map_err(CommandError::exchange)
+    BinanceUs::new(settings, Box::new(steady_clock())).map_err(CommandError::exchange)
+}
+
+/// The time of the wall at the start, and from then on what has passed since: setting the clock of the machine must not
+/// make a signature look older or younger than it is.
+fn steady_clock() -> impl Fn() -> Timestamp {
+    let (wall, started) = (wall(), Instant::now());
+    move || {
+        let passed = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        wall.plus(Millis(passed))
+    }
+}
+
+fn wall() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_millisecond())
+}
+
+/// Fails when the time of the wall and that of the loop have come apart: the machine's clock was set, or it slept. The next
+/// start takes the new time.
+pub(super) fn check_clock(now: Timestamp) -> Result<(), CommandError> {
+    let by = wall().since(now);
+    if by.0.unsigned_abs() > MAX_OFFSET.0.unsigned_abs() {
+        return Err(CommandError::ClockSet { milliseconds: by.0 });
+    }
+    Ok(())
 }
 
 async fn ask(account: &ResolvedAccount, venue: &mut BinanceUs) -> Result<Offer, CommandError> {

@@ -67,7 +67,8 @@ impl State {
     ) -> Result<Self, RecoverError> {
         let mut state = Self::new(config.account.clone(), instruments, identity);
         state.terms = terms;
-        state.next_intent = history.next_intent.max(1);
+        let noted = history.checkpoint.as_ref().map_or(1, |checkpoint| checkpoint.next_intent);
+        state.next_intent = history.next_intent.max(noted).max(1);
         state.successions.clone_from(&history.successions);
         for wanted in &config.strategies {
             if !state.is_succeeded(wanted.uid) && !waits(wanted, config, history) {
@@ -233,6 +234,7 @@ impl State {
             strategies: strategies.collect(),
             account: watermark_of(&self.account_mark),
             fill_cursor: FillCursor::default(),
+            next_intent: self.next_intent,
             published: Vec::new(),
             holding: self.holding(),
         }

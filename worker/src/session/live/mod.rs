@@ -16,6 +16,7 @@ use tradewind_core::time::Millis;
 use market::Market;
 use orders::Orders;
 
+use super::connect::check_clock;
 use super::{Around, Ended, Running, Waited, prune};
 use crate::commands::CommandError;
 use crate::driver::DriverError;
@@ -111,6 +112,7 @@ impl Live {
 
     /// What one second asks for. False when somebody asks to stop.
     async fn turn(&mut self, driver: &mut Running, around: &mut impl Around) -> Result<bool, CommandError> {
+        check_clock(driver.now())?;
         self.market.refresh(driver).await;
         if !self.market.take_in(driver, around).await? {
             return Ok(false);
