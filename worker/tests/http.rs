@@ -178,7 +178,7 @@ async fn risk_stands_beside_its_limits_and_halts_say_how_to_resume() {
     let common = r#""peak_equity":5500,"reference_equity":5500,"drawdown_percent":6.3636"#;
     let breaker =
         r#""breaker":"drawdown","drawdown_percent":15,"confirm_for_seconds":10,"action":"CancelEntries""#;
-    let limits = r#""max_position_percent":5,"min_confidence_percent":65,"min_notional":25,"cooldown_seconds":3600,"max_trades_per_instrument_per_day":4"#;
+    let limits = r#""max_position_percent":5,"min_confidence_percent":65,"min_notional":25,"cooldown_seconds":3600,"unprotected_position_seconds":0,"flatten_unprotected_after_seconds":10,"max_trades_per_instrument_per_day":4"#;
     let expected = format!(
         r#"{{"timestamp":"2024-03-01T12:00:00Z","currency":"USD",
         "account":{{"account":"default/paper","equity":10250.3,"peak_equity":10600,"reference_equity":10500,

@@ -108,15 +108,6 @@ fn strategy_cases() -> Vec<Case> {
             live(json!({})),
             [live(Value::Null), live(json!({"stopLoss": null}))],
         ),
-        create(
-            STRATEGY,
-            "exits.protection says who sells",
-            spec(json!({"exits": {"protection": "AtWorker"}})),
-            [
-                spec(json!({"exits": {"stopLoss": null, "protection": "AtWorker"}})),
-                spec(json!({"exits": {"stopLoss": null, "protection": "AtVenue"}})),
-            ],
-        ),
         change(STRATEGY, "mode is immutable", json!({}), mode("Paper"), [mode("Live"), live(json!({}))]),
         change(
             STRATEGY,
@@ -126,6 +117,19 @@ fn strategy_cases() -> Vec<Case> {
             [account("other"), account("paper2")],
         ),
     ]
+}
+
+fn protection_case() -> Case {
+    let spec = |spec: Value| json!({"spec": spec});
+    create(
+        STRATEGY,
+        "exits.protection says who sells",
+        spec(json!({"exits": {"protection": "AtWorker"}})),
+        [
+            spec(json!({"exits": {"stopLoss": null, "protection": "AtWorker"}})),
+            spec(json!({"exits": {"stopLoss": null, "protection": "AtVenue"}})),
+        ],
+    )
 }
 
 fn account_cases() -> Vec<Case> {
@@ -363,6 +367,7 @@ fn policy_and_halt_cases() -> Vec<Case> {
 pub fn cases() -> Vec<Case> {
     strategy_cases()
         .into_iter()
+        .chain([protection_case()])
         .chain(account_cases())
         .chain(venue_cases())
         .chain(ledger_cases())

@@ -70,7 +70,7 @@ async fn what_is_closed_or_dropped_comes_back_equal_under_the_next_epoch() {
         assert_eq!(ledger.verify().await.unwrap(), head);
         drop(ledger);
     }
-    assert_eq!(head.seq, 12, "one row a record");
+    assert_eq!(head.seq, 13, "one row a record");
 }
 
 #[tokio::test]

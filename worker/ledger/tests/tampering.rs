@@ -33,6 +33,10 @@ const TABLES: [&str; 9] = [
     "externals",
 ];
 
+/// Columns that no two rows of a table share.
+const UNIQUE: [(&str, &str); 3] =
+    [("fills", "trade_id"), ("successions", "predecessor"), ("externals", "venue_id")];
+
 /// Chance from a number, the same on any machine (splitmix64).
 struct Chance(u64);
 
@@ -140,12 +144,8 @@ async fn edit(
                     "client_order_id || 'x'",
                     1,
                 )
-            } else if table == "fills" {
-                copied.replacen("trade_id", "trade_id || 'x'", 1)
-            } else if table == "externals" {
-                copied.replacen("venue_id", "venue_id || 'x'", 1)
-            } else if table == "successions" {
-                copied.replacen("predecessor", "predecessor || 'x'", 1)
+            } else if let Some((_, unique)) = UNIQUE.iter().find(|(of, _)| *of == table) {
+                copied.replacen(unique, &format!("{unique} || 'x'"), 1)
             } else {
                 copied
             };

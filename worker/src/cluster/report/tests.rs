@@ -202,7 +202,7 @@ fn a_file_that_is_broken_is_told_by_whom_it_feeds_and_by_no_other() {
 #[test]
 fn conditions_say_what_is_wrong_and_why() {
     type Change = fn(&mut Report);
-    let of_strategy: [(&str, Change, (&str, &str, &str)); 18] = [
+    let of_strategy: [(&str, Change, (&str, &str, &str)); 16] = [
         ("all well", |_| {}, ("DataFresh", "True", "Streaming")),
         ("recovering", |r| snapshot(r).phase = Phase::Recovering, ("DataFresh", "Unknown", "Recovering")),
         ("the end of the data", |r| snapshot(r).phase = Phase::Completed, ("DataFresh", "True", "Completed")),
@@ -244,19 +244,6 @@ fn conditions_say_what_is_wrong_and_why() {
             |r| snapshot(r).strategies[0].config.stop_loss = None,
             ("PositionsProtected", "True", "NothingToProtect"),
         ),
-        (
-            "a stop order that could not be placed",
-            |r| {
-                snapshot(r).strategies[0].positions[0].unprotected_since =
-                    Some(tradewind_core::time::Timestamp(0))
-            },
-            ("PositionsProtected", "False", "StopMissing"),
-        ),
-        (
-            "guarded by the worker, as the strategy says",
-            |r| snapshot(r).strategies[0].config.protection = tradewind_core::config::Protection::AtWorker,
-            ("PositionsProtected", "True", "GuardedByWorker"),
-        ),
         ("watched", |_| {}, ("Supervised", "True", "Supervised")),
         ("no lease", |r| r.worker.block = Some(EntryBlock::LeaseLost), ("Supervised", "False", "LeaseLost")),
         (
@@ -286,6 +273,19 @@ fn what_is_held_without_its_stop_is_told_and_so_is_how_far_a_deletion_is() {
     {
         report.strategies[0].settling = settling;
         assert_eq!(conditions(&status_of(&report, 0, None))["Settled"].0, status);
+    }
+}
+
+#[test]
+fn who_guards_what_is_held_is_told() {
+    let mut bare = report();
+    snapshot(&mut bare).strategies[0].positions[0].unprotected_since =
+        Some(tradewind_core::time::Timestamp(0));
+    let mut at_worker = report();
+    snapshot(&mut at_worker).strategies[0].config.protection = tradewind_core::config::Protection::AtWorker;
+    for (report, status, reason) in [(bare, "False", "StopMissing"), (at_worker, "True", "GuardedByWorker")] {
+        let found = conditions(&status_of(&report, 0, None));
+        assert_eq!(found["PositionsProtected"], expect(status, reason));
     }
 }
 
