@@ -182,7 +182,7 @@ pub enum Reason {
     LedgerUnavailable,
     /// What is held is guarded by its stops.
     StopsPlaced,
-    /// What is held is guarded by the worker, as exits.protection AtWorker asks: nothing sells while the worker does not
+    /// What is held is guarded by the worker, as `exits.protection: AtWorker` asks: nothing sells while the worker does not
     /// run.
     GuardedByWorker,
     /// Something is held without the stop it should have. A stop order that could not be placed is tried again, the worker

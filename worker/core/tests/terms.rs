@@ -127,11 +127,7 @@ fn an_order_of_ours_that_the_ledger_never_made_stops_entries_and_keeps_its_numbe
     assert!(intents(&desk.bar(0, "110")).is_empty());
     let name = desk.state.halts()[0].name.clone();
     let at = desk.now();
-    desk.tell(EventKind::HaltChange(tradewind_core::event::HaltChange::Cleared {
-        name,
-        by: "a person".into(),
-        at,
-    }));
+    desk.tell(EventKind::HaltChange(HaltChange::Cleared { name, by: "a person".into(), at }));
     desk.bar(0, "90");
     assert_eq!(intents(&desk.bar(0, "130"))[0].id, IntentId(4));
 }

@@ -130,8 +130,8 @@ fn trade(id: &str, side: Side, purpose: Purpose, realized: Option<&str>) -> Trad
     }
 }
 
-pub(crate) fn snapshot() -> Snapshot {
-    let halt = Halt {
+fn tripped() -> Halt {
+    Halt {
         name: "strategy.eth-rsi.drawdown".into(),
         scope: HaltScope::Strategies(vec![uid(1)]),
         instruments: vec![],
@@ -140,7 +140,11 @@ pub(crate) fn snapshot() -> Snapshot {
         reason: "drawdown 15.2% has reached 15%".into(),
         requested_by: "breaker".into(),
         since: Timestamp(NOW - 2 * HOUR),
-    };
+    }
+}
+
+pub(crate) fn snapshot() -> Snapshot {
+    let halt = tripped();
     let mut halted = strategy(1, "eth-rsi", "4240", 152_000, position("ETH-USD", None));
     halted.halts = vec![halt.clone()];
     let held = strategy(0, "btc-trend", "5123.45", 12_000, position("BTC-USD", Some("59850")));
