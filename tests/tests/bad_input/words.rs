@@ -74,7 +74,7 @@ fn an_unknown_field_stops_its_strategy_and_names_those_there_are() {
             "{stopLoss: {fixedPercent: {percent: 1}}}",
             "{stopLoss: {fixedPercent: {percent: 1}}, colour: red}",
         )],
-        "TradingStrategy default/trend: spec.exits.colour: there is no such field; use one of stopLoss",
+        "TradingStrategy default/trend: spec.exits.colour: there is no such field; use one of protection, stopLoss",
         "reversion",
     );
 }

@@ -16,7 +16,7 @@ use tokio::task::LocalSet;
 use tradewind_core::event::Record;
 use tradewind_core::order::OrderState;
 use tradewind_core::time::Timestamp;
-use tradewind_ledger::mysql::{AppendOnly, Tls};
+use tradewind_ledger::mysql::{AppendOnly, SCHEMA, Tls};
 use tradewind_ledger::{
     Batch, Committed, DecisionFilter, Ledger, LedgerError, LedgerReader, MysqlLedger, MysqlOptions,
     MysqlReader, MysqlServer, Patience,
@@ -341,7 +341,7 @@ async fn a_newer_schema_is_refused_naming_both_versions() {
     database.run(&["INSERT INTO schema_version (version) VALUES (42)"]).await.unwrap();
     let reader = MysqlReader::open(&database.mysql(), "paper").await.map(drop).unwrap_err();
     for error in [refused(database.mysql(), &database).await, reader] {
-        assert!(matches!(error, LedgerError::NewerSchema { found: 42, supported: 1, .. }), "{error:?}");
+        assert!(matches!(error, LedgerError::NewerSchema { found: 42, supported: SCHEMA, .. }), "{error:?}");
         assert!(error.to_string().contains("schema 42"), "{error}");
     }
 }
