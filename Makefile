@@ -1,7 +1,7 @@
 # An index of commands: what each does is in scripts/.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test mutants model-check reference-job bench fmt lint golden validate-examples clean-data cluster-up cluster-down demo demo-down chaos soak-halt
+.PHONY: help setup quickstart test mutants model-check reference-job bench fmt lint golden validate-examples clean-data cluster-up cluster-down demo demo-down chaos soak soak-halt
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -26,6 +26,9 @@ mutants: ## break the code on purpose, each time a test must fail (NAMES="a b" r
 
 model-check: ## walk through the order protocol depth first (STATES=n a world, WORLDS="paused everything")
 	@cargo run --release --quiet -p tradewind-model -- $(or $(STATES),20000000) $(WORLDS)
+
+soak: ## simulate SEEDS worlds full of faults, from FIRST on; a seed that fails is kept and prints how to replay it
+	@cargo run --release --quiet -p tradewind-simulation -- $(or $(SEEDS),100000) $(FIRST)
 
 chaos: ## strike every write of the operator, each time it is made, by every fault, and compare the ends (an hour or more)
 	@TRADEWIND_CHAOS=all scripts/cluster-test chaos

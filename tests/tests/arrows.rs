@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// These ship nothing and may look at everything; nobody may depend on them, but for what is measured on what is tested.
-const TOP: &[&str] = &["tradewind-tests", "tradewind-model", "tradewind-benches"];
+const TOP: &[&str] = &["tradewind-tests", "tradewind-model", "tradewind-simulation", "tradewind-benches"];
 
 /// The one arrow among [`TOP`]: figures of a cluster are measured on the cluster and the processes of the tests.
 const WITHIN_TOP: (&str, &str) = ("tradewind-benches", "tradewind-tests");

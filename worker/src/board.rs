@@ -119,7 +119,7 @@ impl Board {
         Arc::new(Snapshot {
             phase: self.phase,
             now: state.now(),
-            account_name: smol_str::format_smolstr!("{}/{}", account.namespace, account.name),
+            account_name: account.full_name(),
             venue: SmolStr::new_static(venue_text(&account.venue)),
             currency: account.quote_currency.as_str().into(),
             account: state.account_view(),

@@ -40,6 +40,13 @@ pub struct ResolvedAccount {
     pub ledger: LedgerConfig,
 }
 
+impl ResolvedAccount {
+    /// Namespace and name: what it is called where accounts of all namespaces meet.
+    pub fn full_name(&self) -> SmolStr {
+        smol_str::format_smolstr!("{}/{}", self.namespace, self.name)
+    }
+}
+
 /// Where events are told. The engine does not know of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -434,11 +434,12 @@ impl Origin {
         let beyond = next_intent.saturating_add(LOST_AT_MOST);
         let is =
             |intent: &IntentId| strategies.iter().any(|s| ClientOrderId::derive(ours, *s, *intent) == id);
-        if let Some(lost) = (next_intent..beyond).map(IntentId).find(is) {
-            return Self::Lost(lost);
-        }
+        // What is told again is mostly what ended last.
         if (0..next_intent).rev().map(IntentId).any(|intent| is(&intent)) {
             return Self::Ended;
+        }
+        if let Some(lost) = (next_intent..beyond).map(IntentId).find(is) {
+            return Self::Lost(lost);
         }
         // Our tag on an id of a strategy that is gone, or of nobody: nothing to lean on.
         Self::External

@@ -13,7 +13,7 @@ use tradewind_core::halt::Halt;
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::order::{
-    Attempt, ClientOrderId, Fill, Intent, IntentId, OrderState, Signing, TradeId, Transition,
+    Attempt, ClientOrderId, Epoch, Fill, Intent, IntentId, OrderState, Signing, TradeId, Transition,
 };
 use tradewind_core::protocol::{Signature, Stand};
 use tradewind_core::recovery::{BookedFill, Checkpoint, History, LedgerIdentity, OpenOrder};
@@ -35,7 +35,7 @@ use crate::rows::{self, rules_of};
 use outbox::MemoryOutbox;
 
 /// How an order stands, projected from its transitions.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Kept {
     intent: Intent,
     name: SmolStr,
@@ -45,7 +45,7 @@ struct Kept {
 }
 
 /// How to take one record back when a later one of its batch is refused.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Undo {
     Intent(IntentId, ClientOrderId),
     Signing(IntentId, Option<Signature>),
@@ -60,8 +60,8 @@ enum Undo {
 /// What tells an external order or trade from all others.
 type ExternalKey = (&'static str, Symbol, SmolStr);
 
-/// The port in memory.
-#[derive(Debug)]
+/// The port in memory. A copy is what a backup, or another node, has of it.
+#[derive(Debug, Clone)]
 pub struct MemoryLedger {
     identity: LedgerIdentity,
     intents: BTreeMap<IntentId, Kept>,
@@ -105,6 +105,17 @@ impl MemoryLedger {
             undo: Vec::new(),
             outbox: MemoryOutbox::default(),
         }
+    }
+
+    /// Opens it anew: the next worker's epoch.
+    pub fn raise_epoch(&mut self) -> LedgerIdentity {
+        self.identity.epoch = Epoch(self.identity.epoch.0.saturating_add(1));
+        self.identity
+    }
+
+    /// As a database keeps it that lost its last rows and not its epoch.
+    pub fn keep_epoch_of(&mut self, later: &Self) {
+        self.identity.epoch = self.identity.epoch.max(later.identity.epoch);
     }
 
     /// Takes a record in and links it to the chain; a fill that was there already is no new row.

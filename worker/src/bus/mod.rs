@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::SmolStr;
 use tokio::sync::{oneshot, watch};
 use tradewind_core::config::{BusConfig, RedisConfig, ResolvedAccount};
 use tradewind_ledger::{LedgerError, OutboxReader, Tap};
@@ -42,13 +42,8 @@ impl Place {
     /// The bus of an account; none if it has none.
     pub fn of(account: &ResolvedAccount, credentials: Option<PathBuf>) -> Option<Self> {
         let BusConfig::Redis(redis) = account.bus.clone()?;
-        Some(Self { account: name(account), redis, credentials })
+        Some(Self { account: account.full_name(), redis, credentials })
     }
-}
-
-/// What events call the account.
-pub fn name(account: &ResolvedAccount) -> SmolStr {
-    format_smolstr!("{}/{}", account.namespace, account.name)
 }
 
 /// A bus that runs.

@@ -20,6 +20,11 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// Time has passed: what waits for it goes on, and becomes durable if there is anything.
     pub async fn tick(&mut self) -> Result<(), DriverError> {
         self.handle(self.now(), EventKind::Timer).await?;
+        self.flush_rows().await
+    }
+
+    /// Makes rows durable, if any wait.
+    async fn flush_rows(&mut self) -> Result<(), DriverError> {
         if self.journal.has_rows() { self.flush().await } else { Ok(()) }
     }
 
@@ -55,7 +60,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
         }
         self.note_external(there.external);
         self.compare_balances().await?;
-        if self.journal.has_rows() { self.flush().await } else { Ok(()) }
+        self.flush_rows().await
     }
 
     /// Cancels every entry that is open at the venue. What has not left stays in the ledger, and lapses there with its time.

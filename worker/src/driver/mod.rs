@@ -17,10 +17,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use smol_str::SmolStr;
 use tradewind_core::engine::{OrderView, State};
 use tradewind_core::event::{Effect, Effects, Event, EventKind, Record, Report};
-use tradewind_core::external::External;
+use tradewind_core::external::{External, ExternalTrade};
 use tradewind_core::instrument::{Bar, InstrumentId};
 use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::order::{ClientOrderId, Fill, IntentId, OrderRef, OrderRequest, OrderState, OrderUpdate};
+use tradewind_core::recovery::FillCursor;
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{Ledger, LedgerError};
 use tradewind_venues::driven::DrivenVenue;
@@ -206,8 +207,31 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
         self.durable.is_empty() && self.actions.is_empty()
     }
 
-    /// Commits, sends and cancels until nothing is left to do.
+    /// Commits, sends and cancels until nothing is left to do. What was to be sent when it fails is not sent later, when it
+    /// may have been settled and signed anew: the engine hears that it has not left.
     pub(super) async fn act(&mut self) -> Result<(), DriverError> {
+        let acted = self.act_on_all().await;
+        if acted.is_err() {
+            self.hold_back();
+        }
+        acted
+    }
+
+    #[cold]
+    fn hold_back(&mut self) {
+        let retry_at = self.now();
+        for action in std::mem::take(&mut self.actions) {
+            match action {
+                Action::Send(request) => {
+                    let message = "not sent: what came before it failed".to_owned();
+                    self.tell(request.client_order_id, OrderUpdate::Throttled { retry_at, message });
+                }
+                cancel @ Action::Cancel(_) => self.actions.push_back(cancel),
+            }
+        }
+    }
+
+    async fn act_on_all(&mut self) -> Result<(), DriverError> {
         loop {
             if !self.durable.is_empty() {
                 if !self.forget() {
@@ -287,11 +311,11 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// The venue does not know an order that it had accepted. One that is still missed when the lag is over has ended, and
     /// the venue has forgotten its id: what it traded was told by its fills. Else its instrument could never be sold.
     fn miss(&mut self, id: ClientOrderId, asked_at: Timestamp) {
+        let mut open = self.state.open_orders();
+        open.retain(|order| matches!(order.state, OrderState::Accepted | OrderState::PartiallyFilled));
+        self.missed.retain(|missed, _| open.iter().any(|order| order.intent.client_order_id == *missed));
+        let Some(known) = open.into_iter().find(|order| order.intent.client_order_id == id) else { return };
         tracing::warn!(order = %id, "the venue does not know an order it had accepted");
-        let Some(known) = self.state.open_orders().into_iter().find(|o| o.intent.client_order_id == id)
-        else {
-            return;
-        };
         let first = *self.missed.entry(id).or_insert(asked_at);
         if asked_at >= first.plus(self.state.terms().query_lag) && !known.is_ending {
             self.missed.remove(&id);
@@ -308,6 +332,13 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// told. Those it does not tell of stay so, and block their instrument, until it does.
     pub(super) async fn resolve_unknown(&mut self) -> Result<(), DriverError> {
         self.unsure = false;
+        let asked = self.ask_for_unknown().await;
+        // What was not asked for any more is asked for the next time.
+        self.unsure |= asked.is_err();
+        asked
+    }
+
+    async fn ask_for_unknown(&mut self) -> Result<(), DriverError> {
         for order in self.state.open_orders() {
             if order.state != OrderState::Unknown && !order.is_ending {
                 continue;
@@ -317,11 +348,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
                     tracing::warn!(%order, message, "outcome still unknown");
                     self.unsure = true;
                 }
-                Err(error) => {
-                    self.unsure = true;
-                    return Err(error);
-                }
-                Ok(()) => {}
+                answered => answered?,
             }
             self.act().await?;
         }
@@ -360,13 +387,31 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
             for fill in page.fills {
                 self.step_fill(&fill);
             }
-            for trade in page.external {
-                self.record(Record::External(External::Trade(trade)));
-            }
+            self.note_external_trades(page.external);
             if page.next == self.journal.fill_cursor {
                 return Ok(());
             }
             self.journal.fill_cursor = page.next;
+        }
+    }
+
+    /// The same fills, not yet taken in, and where they end.
+    pub(super) async fn read_fills(&mut self) -> Result<(Vec<Fill>, FillCursor), DriverError> {
+        let (mut fills, mut cursor) = (Vec::new(), self.journal.fill_cursor.clone());
+        loop {
+            let page = self.venue.fills_since(&cursor).await?;
+            fills.extend(page.fills);
+            self.note_external_trades(page.external);
+            if page.next == cursor {
+                return Ok((fills, cursor));
+            }
+            cursor = page.next;
+        }
+    }
+
+    fn note_external_trades(&mut self, trades: Vec<ExternalTrade>) {
+        for trade in trades {
+            self.record(Record::External(External::Trade(trade)));
         }
     }
 

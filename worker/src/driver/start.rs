@@ -3,11 +3,13 @@
 //! The state comes from the ledger, indicators from the bars before, and every order whose story has not ended is
 //! settled with the venue before the first new bar.
 
+use std::collections::BTreeSet;
+
 use tradewind_core::config::Config;
 use tradewind_core::engine::{InstrumentSpec, State};
 use tradewind_core::event::{Event, EventKind, Transfer};
 use tradewind_core::instrument::{Bar, InstrumentId};
-use tradewind_core::order::{OrderRef, OrderState, OrderUpdate};
+use tradewind_core::order::{Fill, OrderRef, OrderState, OrderUpdate};
 use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::Ledger;
@@ -91,9 +93,13 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// Settles every order whose story has not ended; of a new ledger, also books what the account holds. After
     /// [`DriverError::Unsettled`] or an error of the venue it may be called again: it goes on where it was.
     pub async fn settle_orders(&mut self, at: Timestamp) -> Result<(), DriverError> {
+        let known = self.notice_lost().await?;
         self.lose_track();
-        self.take_fills().await?;
-        for order in self.state.open_orders() {
+        for fill in known {
+            self.step_fill(&fill);
+        }
+        // What was just decided has not left.
+        for order in self.state.open_orders().into_iter().filter(|o| o.state != OrderState::Intended) {
             self.look_up(&OrderRef::from(&order.intent)).await?;
             self.act().await?;
         }
@@ -115,6 +121,27 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
         let begun = self.state.now() > Timestamp(i64::MIN);
         let known = if begun { self.state.now() } else { at };
         self.venue.clock().unwrap_or(known)
+    }
+
+    /// Tells what the venue has under ids that the ledger does not know, and returns the fills of those it does. That comes
+    /// before all else: a fill may be answered by an intent, and that would get the number, and with it the id, of one that
+    /// was lost with a commit and is at the venue.
+    async fn notice_lost(&mut self) -> Result<Vec<Fill>, DriverError> {
+        let there = self.venue.open_orders().await?;
+        let (fills, cursor) = self.read_fills().await?;
+        let open: BTreeSet<_> = self.state.open_orders().iter().map(|o| o.intent.client_order_id).collect();
+        for order in there.orders {
+            if !open.contains(&order.client_order_id) {
+                let venue_order_id = order.venue_order_id;
+                self.tell(order.client_order_id, OrderUpdate::Accepted { venue_order_id });
+            }
+        }
+        let (known, others) = fills.into_iter().partition(|fill| open.contains(&fill.client_order_id));
+        for fill in others {
+            self.step_fill(&fill);
+        }
+        self.journal.fill_cursor = cursor;
+        Ok(known)
     }
 
     /// An order that was on its way, or about to leave, may or may not have arrived.

@@ -3,7 +3,6 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use smol_str::{SmolStr, format_smolstr};
 use tradewind_core::config::{LedgerConfig, MysqlConfig, PaperConfig, ResolvedAccount, VenueConfig};
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
 use tradewind_core::order::Incarnation;
@@ -61,7 +60,7 @@ async fn mysql(
     let options = MysqlOptions {
         server: database(server, credentials)?,
         account: options.account,
-        account_name: name_of(account),
+        account_name: account.full_name(),
         owner: options.owner.clone(),
         now: options.now,
         incarnation: options.incarnation,
@@ -83,11 +82,6 @@ fn database(server: &MysqlConfig, credentials: Option<&Path>) -> Result<MysqlSer
         isolation: Isolation::default(),
         patience: MysqlServer::PATIENCE,
     })
-}
-
-/// What a database calls the account's ledger: accounts of all namespaces share it.
-fn name_of(account: &ResolvedAccount) -> SmolStr {
-    format_smolstr!("{}/{}", account.namespace, account.name)
 }
 
 /// What is opened, and for whom.
@@ -125,7 +119,7 @@ pub(crate) async fn open(assembly: &mut Assembly, opening: Opening<'_>) -> Resul
     let account = &assembly.config.account;
     ledger.note_paper(account.venue.is_paper()).await?;
     let outbox = account.bus.as_ref().map(|_| OutboxOptions {
-        account: bus::name(account),
+        account: account.full_name(),
         now: options.now,
         limits: Limits::default(),
     });
@@ -166,7 +160,7 @@ pub(crate) struct Telling<'a> {
 pub(crate) fn start_bus(driver: &mut Running, telling: Telling<'_>) -> Result<Option<Bus>, CommandError> {
     let account = driver.state.account();
     let Some(place) = bus::Place::of(account, telling.bus) else { return Ok(None) };
-    let (kept, name) = (account.ledger.clone(), name_of(account));
+    let (kept, name) = (account.ledger.clone(), account.full_name());
     let Some(ledger) = driver.ledger_mut() else { return Ok(None) };
     let tap = ledger.tap();
     let bus = match kept {

@@ -21,7 +21,7 @@ use crate::port::Batch;
 use crate::rows::rules_of;
 
 /// Events that wait, and what is known of them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct MemoryOutbox {
     /// None when the account has no bus.
     account: Option<Account>,

@@ -55,8 +55,7 @@ impl Market {
             .map(InstrumentId)
             .map_while(|id| driver.state.rules(id).map(|rules| (rules.symbol.clone(), id)))
             .collect();
-        let mut symbols = named(config.strategies.iter().flat_map(|s| &s.instruments).map(|i| &i.symbol));
-        symbols.extend(held(driver));
+        let symbols = named_and_held(driver, config);
         self.follow(driver, &symbols);
     }
 
@@ -99,8 +98,7 @@ impl Market {
         config: &Config,
         around: &mut impl Around,
     ) -> Result<bool, CommandError> {
-        let mut symbols = named(config.strategies.iter().flat_map(|s| &s.instruments).map(|i| &i.symbol));
-        symbols.extend(held(driver));
+        let symbols = named_and_held(driver, config);
         self.take_up(driver, symbols, config, around).await
     }
 
@@ -184,8 +182,7 @@ impl Market {
         let views = driver.state.strategy_views();
         let strategies = views.into_iter().filter(|view| view.present).map(|view| view.config).collect();
         let config = Config { account: driver.state.account().clone(), strategies };
-        let mut symbols = named(config.strategies.iter().flat_map(|s| &s.instruments).map(|i| &i.symbol));
-        symbols.extend(held(driver));
+        let symbols = named_and_held(driver, &config);
         self.take_up(driver, symbols, &config, around).await?;
         if driver.now() < self.due {
             return Ok(true);
@@ -240,8 +237,10 @@ fn told(error: BinanceError) -> DriverError {
     DriverError::Venue(VenueError::Binance(error))
 }
 
-fn named<'a>(symbols: impl Iterator<Item = &'a Symbol>) -> Vec<Symbol> {
-    symbols.cloned().collect()
+/// What strategies name, and what is held beside.
+fn named_and_held(driver: &Running, config: &Config) -> Vec<Symbol> {
+    let named = config.strategies.iter().flat_map(|s| &s.instruments).map(|i| i.symbol.clone());
+    named.chain(held(driver)).collect()
 }
 
 /// Instruments with an open order or a position, whoever's.

@@ -1,0 +1,212 @@
+//! What a run is made of: the venue's manners, the odds of each fault, the market, and what is traded how.
+
+use tradewind_core::config::{
+    Config, DeletionPolicy, DesiredState, FeeAsset, FeeConfig, InstrumentState, LedgerConfig,
+    MarketDataConfig, Mode, PaperConfig, Protection, ResolvedAccount, ResolvedStrategy, SignalConfig,
+    SizingConfig, Speed, StrategyInstrument, VenueConfig,
+};
+use tradewind_core::instrument::InstrumentRules;
+use tradewind_core::limits::{AccountLimits, Breaker, Limits};
+use tradewind_core::money::{BasisPoints, Cash, Percent};
+use tradewind_core::name::Uid;
+use tradewind_core::order::Incarnation;
+use tradewind_core::protocol::VenueTerms;
+use tradewind_core::time::{Millis, Timestamp};
+use uuid::Uuid;
+
+use crate::dice::Dice;
+
+/// What bounds the doubt at the simulated venue.
+pub(crate) const TERMS: VenueTerms =
+    VenueTerms { signature_life: Millis(5_000), clock_skew: Millis(500), query_lag: Millis(5_000) };
+/// How long a worker may believe in a Lease that it has lost.
+pub(crate) const LEASE: Millis = Millis(15_000);
+/// The most a halt may take to be seen by a worker that is awake.
+pub(crate) const SEEN_WITHIN: Millis = Millis(2_000);
+/// Length of the bars.
+pub(crate) const BAR: Millis = Millis(60_000);
+/// How many bars there are.
+pub(crate) const BARS: i64 = 44;
+/// How long everything has to come to rest when faults have stopped.
+pub(crate) const REST: Millis = Millis(180_000);
+/// Tag of the one ledger.
+pub(crate) const OURS: Incarnation = Incarnation(0x0051_7007);
+/// What is traded, with its price at the beginning in hundredths, tick and lot.
+pub(crate) const SYMBOLS: [(&str, i64, &str); 3] =
+    [("BTC-USD", 5_000_000, "0.00001"), ("ETH-USD", 200_000, "0.0001"), ("SOL-USD", 10_000, "0.001")];
+
+/// Whether the venue takes a client order id again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dedupe {
+    /// Never: the first order is the answer.
+    ForEver,
+    /// Once the first order has ended.
+    WhileOpen,
+    /// Always.
+    None,
+}
+
+/// How the venue numbers trades.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Numbering {
+    Account,
+    Instrument,
+}
+
+/// How often faults strike, in a thousand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Odds {
+    /// Of each call, before it and after it.
+    pub(crate) crash: u32,
+    /// The same.
+    pub(crate) pause: u32,
+    /// Of each pause.
+    pub(crate) take_over: u32,
+    /// Of each request to the venue.
+    pub(crate) wire: u32,
+    /// Of each commit.
+    pub(crate) commit: u32,
+    /// Of each start.
+    pub(crate) lost_commit: u32,
+    /// Of each order.
+    pub(crate) refusal: u32,
+    /// Of each order.
+    pub(crate) held_back: u32,
+    /// Of each bar.
+    pub(crate) maintenance: u32,
+    /// Of each bar.
+    pub(crate) halt: u32,
+    /// Of each start.
+    pub(crate) clock_step: u32,
+}
+
+/// One run.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) begin: Timestamp,
+    pub(crate) odds: Odds,
+    pub(crate) dedupe: Dedupe,
+    pub(crate) numbering: Numbering,
+    /// Whether look-ups lag at all.
+    pub(crate) lags: bool,
+    /// Whether ids of orders that have ended are forgotten.
+    pub(crate) forgets: bool,
+    pub(crate) fees: FeeConfig,
+    pub(crate) rules: Vec<InstrumentRules>,
+    pub(crate) config: Config,
+}
+
+impl Plan {
+    /// The plan of a seed. None: its constants do not make one, which is a defect here.
+    pub(crate) fn of(seed: u64) -> Option<Self> {
+        let mut dice = Dice::new(seed, 2);
+        let rules: Option<Vec<_>> = SYMBOLS
+            .iter()
+            .map(|(symbol, _, lot)| {
+                InstrumentRules::from_decimals(symbol.parse().ok()?, "0.01", lot, "1").ok()
+            })
+            .collect();
+        let fees = FeeConfig {
+            maker: BasisPoints(50_000),
+            taker: BasisPoints(100_000),
+            paid_in: if dice.chance(500) { FeeAsset::Quote } else { FeeAsset::Received },
+        };
+        Some(Self {
+            seed,
+            begin: Timestamp(1_700_000_040_000),
+            odds: odds(&mut dice),
+            dedupe: dice.one_of(&[Dedupe::ForEver, Dedupe::WhileOpen, Dedupe::None], Dedupe::None),
+            numbering: dice.one_of(&[Numbering::Account, Numbering::Instrument], Numbering::Account),
+            lags: dice.chance(700),
+            forgets: dice.chance(500),
+            config: config(&mut dice, &fees)?,
+            fees,
+            rules: rules?,
+        })
+    }
+}
+
+/// Some runs know a fault often, others never: what follows from it can then come to its end.
+fn odds(dice: &mut Dice) -> Odds {
+    let mut of = |few: u32, many: u32| dice.one_of(&[0, few, few, many], few);
+    Odds {
+        crash: of(3, 15),
+        pause: of(3, 15),
+        take_over: of(300, 800),
+        wire: of(30, 120),
+        commit: of(5, 20),
+        lost_commit: of(0, 300),
+        refusal: of(10, 60),
+        held_back: of(20, 100),
+        maintenance: of(20, 60),
+        halt: of(40, 120),
+        clock_step: of(100, 500),
+    }
+}
+
+fn config(dice: &mut Dice, fees: &FeeConfig) -> Option<Config> {
+    let account = ResolvedAccount {
+        uid: Uid(Uuid::from_u128(1)),
+        namespace: "desk".into(),
+        name: "main".into(),
+        quote_currency: "USD".parse().ok()?,
+        venue: VenueConfig::Paper(PaperConfig {
+            balances: Vec::new(),
+            fees: fees.clone(),
+            slippage: BasisPoints(0),
+            latency: Millis(0),
+            volume_share: Percent::ONE_HUNDRED,
+        }),
+        market_data: MarketDataConfig::Replay { data_set: "market".into(), speed: Speed::RealTime },
+        policy: "desk".into(),
+        // Two entries fit, or any number.
+        limits: AccountLimits {
+            max_exposure: dice.one_of(&[Percent(40_000), Percent(800_000)], Percent(800_000)),
+        },
+        breakers: Vec::new(),
+        bus: None,
+        ledger: LedgerConfig::Sqlite,
+    };
+    let strategies = [(10, &["BTC-USD", "ETH-USD"][..]), (20, &["SOL-USD"][..])];
+    let strategies: Option<Vec<_>> =
+        strategies.iter().map(|(uid, symbols)| strategy(dice, *uid, symbols)).collect();
+    Some(Config { account, strategies: strategies? })
+}
+
+/// Each entry is of 3.5 % of equity: one is within every limit below, and two in one place never are.
+fn strategy(dice: &mut Dice, uid: u128, symbols: &[&str]) -> Option<ResolvedStrategy> {
+    let instruments: Option<Vec<_>> = symbols
+        .iter()
+        .map(|symbol| {
+            Some(StrategyInstrument { symbol: symbol.parse().ok()?, state: InstrumentState::Active })
+        })
+        .collect();
+    let limits = Limits {
+        min_confidence: Percent(0),
+        cooldown: Millis(0),
+        max_trades_per_instrument_per_day: 1_000,
+        max_exposure: dice.one_of(&[Percent(50_000), Percent(800_000)], Percent(800_000)),
+        max_open_positions: if dice.chance(500) { 1 } else { 10 },
+        ..Limits::defaults()
+    };
+    Some(ResolvedStrategy {
+        uid: Uid(Uuid::from_u128(uid)),
+        name: smol_str::format_smolstr!("s{uid}"),
+        generation: 0,
+        desired_state: DesiredState::Trading,
+        mode: Mode::Paper,
+        capital: Cash::parse("10000").ok()?,
+        instruments: instruments?,
+        bar: BAR,
+        signal: SignalConfig::EmaCross { fast: 1, slow: 2 },
+        sizing: SizingConfig::FixedPercent { percent: Percent(35_000) },
+        stop_loss: Some(Percent(7_000)),
+        protection: dice
+            .one_of(&[Protection::AtVenue, Protection::AtVenue, Protection::AtWorker], Protection::AtVenue),
+        policy: None,
+        limits,
+        breakers: vec![Breaker { drawdown: Percent(3_000), ..Breaker::default_drawdown() }],
+        deletion_policy: DeletionPolicy::CancelEntries,
+    })
+}
