@@ -156,11 +156,9 @@ pub enum Reason {
     OrderRejected,
     /// Bars come in as they should.
     Streaming,
-    /// No bar has come for longer than its length allows.
-    Stale,
     /// The market data has no such instrument, or not this bar length; the strategy does not run.
     InstrumentUnavailable,
-    /// The market data cannot be read.
+    /// The market data cannot be read, or the venue has told none for three minutes.
     DataUnavailable,
     /// Positions are those of the venue.
     InSync,
@@ -178,7 +176,7 @@ pub enum Reason {
     BalancesDiffer,
     /// An order or a trade on the account that the worker did not make: it is recorded, left alone and not counted.
     ExternalActivity,
-    /// The ledger cannot be written; no entries.
+    /// The ledger cannot be written or read; the worker ends and starts again from it, and nothing is traded meanwhile.
     LedgerUnavailable,
     /// What is held is guarded by its stops.
     StopsPlaced,

@@ -35,24 +35,24 @@ pub fn operator() -> &'static Path {
     PATH.get_or_init(|| found(&OPERATOR, &profile()))
 }
 
-/// The worker built with optimisations, as images and `make demo` have it; built when it is missing or older than its
+/// The worker as the images of tests and `make demo` have it; built when it is missing or older than its
 /// sources.
-pub fn released_worker() -> &'static Path {
+pub fn trial_worker() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| found(&WORKER, &profile().with_file_name(RELEASE)))
+    PATH.get_or_init(|| found(&WORKER, &profile().with_file_name(TRIAL)))
 }
 
-/// The operator, as [`released_worker`].
-pub fn released_operator() -> &'static Path {
+/// The operator, as [`trial_worker`].
+pub fn trial_operator() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| found(&OPERATOR, &profile().with_file_name(RELEASE)))
+    PATH.get_or_init(|| found(&OPERATOR, &profile().with_file_name(TRIAL)))
 }
 
 /// The variable that names a folder whose programs are used as they are, whatever their sources say.
 pub const BINARIES: &str = "TRADEWIND_BINARIES";
 
-/// The folder of the profile with optimisations.
-const RELEASE: &str = "release";
+/// The folder of the profile of those.
+const TRIAL: &str = "trial";
 
 /// The folder of this test's profile: `…/target/debug/deps/kill-0123` lies beside `…/target/debug/tradewind-worker`, and
 /// so does a program.
@@ -87,11 +87,14 @@ fn build(profile: &Path, program: &str) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet"]);
-    if name == RELEASE {
-        // Both, as scripts/image and scripts/demo ask for them: one alone would have dependencies of other features.
+    if name == TRIAL {
+        // Both, as scripts/demo asks for them: one alone would have dependencies of other features.
         command.args(["--bins", "--package", OPERATOR.name, "--package", WORKER.name]);
     } else {
         command.args(["--package", program, "--bin", program]);
+        if program == WORKER.name {
+            command.args(["--features", "crash-points"]);
+        }
     }
     command.args(["--profile", name, "--target-dir"]).arg(profile.parent().unwrap());
     let status = command.current_dir(root()).status().expect("cargo runs");
@@ -118,6 +121,11 @@ fn is_fresh(binary: &Path, sources: &[&str]) -> bool {
         }
     }
     true
+}
+
+/// The folder of programs that `scripts/setup` has installed: of this checkout, or of the one that this is a copy of.
+pub fn tools() -> PathBuf {
+    std::env::var_os("TRADEWIND_TOOLS").map_or_else(|| root().join(".tools"), PathBuf::from)
 }
 
 /// The top of the workspace.

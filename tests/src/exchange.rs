@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::channel;
@@ -165,12 +166,17 @@ impl Venue {
 
     /// Starts a worker on it.
     pub fn worker(&self) -> Worker {
-        let (file, state) = (self.file(), self.state());
-        let mut command = command(&run_arguments(&file, &state));
+        Worker::spawn(&mut self.command(&self.state()))
+    }
+
+    /// A worker on it with that data directory, not yet started.
+    pub fn command(&self, state: &Path) -> Command {
+        let mut command = command(&run_arguments(&self.file(), state));
         if let Some(user) = &self.user {
             command.arg("--ledger-credentials").arg(user);
         }
-        Worker::spawn(command.arg("--credentials").arg(self.keys()))
+        command.arg("--credentials").arg(self.keys());
+        command
     }
 
     /// Has something befall the next request for a new order.
@@ -206,6 +212,11 @@ impl Venue {
             Fact::Accepted { order, .. } if order.side == side => Some(order.clone()),
             _ => None,
         })
+    }
+
+    /// How many orders rest there.
+    pub fn open_orders(&self) -> usize {
+        self.world(|world| world.desk.exchange.orders().iter().filter(|order| order.is_open()).count())
     }
 
     /// What was traded.

@@ -87,6 +87,13 @@ impl Worker {
         nix::sys::signal::kill(pid, signal).expect("it still runs");
     }
 
+    /// Whether a signal keeps it from going on.
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        // The state follows the program's name, which is in brackets.
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    }
+
     /// What it has said, without waiting.
     pub fn so_far(&mut self) -> &Ended {
         while let Ok(line) = self.lines.try_recv() {

@@ -8,12 +8,12 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tradewind_tests::binary::{released_worker, root};
+use tradewind_tests::binary::{root, trial_worker, worker};
 
-/// Packs the worker as people get it; no build of its own.
+/// Packs a worker; no build of its own.
 fn pack(arguments: &[&str]) {
     let mut command = Command::new(root().join("scripts/image"));
-    let ran = command.args(["worker", "--binary"]).arg(released_worker()).args(arguments).output().unwrap();
+    let ran = command.args(["worker", "--binary"]).arg(trial_worker()).args(arguments).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
 }
 
@@ -140,4 +140,12 @@ mod walk {
             if path.is_dir() { find(&path, look) } else { look(entry) }
         })
     }
+}
+
+#[test]
+fn what_is_shipped_knows_no_point_at_which_a_test_could_end_it() {
+    let name = b"TRADEWIND_CRASH_POINT";
+    let has = |program: &Path| fs::read(program).unwrap().windows(name.len()).any(|bytes| bytes == name);
+    assert!(!has(trial_worker()));
+    assert!(has(worker()), "this test would not notice");
 }

@@ -16,6 +16,8 @@ use tradewind_ledger::{
     Pruned, SqliteLedger, Tap, TradeRow,
 };
 
+use crate::crash_points::{Point, through};
+
 /// A ledger opened for writing.
 pub enum AccountLedger {
     /// In a SQLite file.
@@ -65,7 +67,7 @@ impl AccountLedger {
 
 impl LedgerReader for AccountLedger {
     async fn history(&mut self) -> Result<History, LedgerError> {
-        of_each!(self, ledger => ledger.history().await)
+        through(Point::History, async { of_each!(self, ledger => ledger.history().await) }).await
     }
 
     async fn decisions(&mut self, filter: &DecisionFilter) -> Result<Vec<DecisionRow>, LedgerError> {
@@ -119,7 +121,7 @@ impl Ledger for AccountLedger {
     }
 
     async fn commit(&mut self, batch: &Batch<'_>) -> Result<Committed, LedgerError> {
-        of_each!(self, ledger => ledger.commit(batch).await)
+        through(Point::commit(batch), async { of_each!(self, ledger => ledger.commit(batch).await) }).await
     }
 
     async fn prune(&mut self, before: Timestamp) -> Result<Pruned, LedgerError> {

@@ -9,6 +9,7 @@ pub mod bus;
 pub mod cluster;
 pub mod commands;
 pub mod control;
+pub mod crash_points;
 pub mod driver;
 pub mod explain;
 pub mod feed;

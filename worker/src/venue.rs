@@ -14,6 +14,8 @@ use tradewind_venues::{
     PlaceOutcome, Plan, Venue, VenueError, VenueTerms,
 };
 
+use crate::crash_points::{Point, through};
+
 /// A venue.
 pub enum AccountVenue {
     /// The simulated one, in this process.
@@ -48,27 +50,28 @@ impl Venue for AccountVenue {
     }
 
     async fn place(&mut self, request: &OrderRequest, now: Timestamp) -> PlaceOutcome {
-        of_each!(self, venue => venue.place(request, now).await)
+        through(Point::place(request), async { of_each!(self, venue => venue.place(request, now).await) })
+            .await
     }
 
     async fn cancel(&mut self, order: &OrderRef, now: Timestamp) -> CancelOutcome {
-        of_each!(self, venue => venue.cancel(order, now).await)
+        through(Point::Cancel, async { of_each!(self, venue => venue.cancel(order, now).await) }).await
     }
 
     async fn lookup(&mut self, order: &OrderRef) -> Lookup {
-        of_each!(self, venue => venue.lookup(order).await)
+        through(Point::Lookup, async { of_each!(self, venue => venue.lookup(order).await) }).await
     }
 
     async fn open_orders(&mut self) -> Result<OpenOrders, VenueError> {
-        of_each!(self, venue => venue.open_orders().await)
+        through(Point::OpenOrders, async { of_each!(self, venue => venue.open_orders().await) }).await
     }
 
     async fn fills_since(&mut self, cursor: &FillCursor) -> Result<FillPage, VenueError> {
-        of_each!(self, venue => venue.fills_since(cursor).await)
+        through(Point::Fills, async { of_each!(self, venue => venue.fills_since(cursor).await) }).await
     }
 
     async fn balances(&mut self) -> Result<Vec<AssetBalance>, VenueError> {
-        of_each!(self, venue => venue.balances().await)
+        through(Point::Balances, async { of_each!(self, venue => venue.balances().await) }).await
     }
 
     async fn time(&mut self) -> Result<Timestamp, VenueError> {
@@ -108,7 +111,10 @@ impl DrivenVenue for AccountVenue {
     }
 
     async fn apply(&mut self, plan: Plan) -> Result<PhaseOutcome, VenueError> {
-        of_each!(self, venue => DrivenVenue::apply(venue.as_mut(), plan).await)
+        through(Point::Book, async {
+            of_each!(self, venue => DrivenVenue::apply(venue.as_mut(), plan).await)
+        })
+        .await
     }
 
     fn resume(&mut self, instrument: InstrumentId, last_bar: Timestamp, close: Price) {

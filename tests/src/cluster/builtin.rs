@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
 
 use super::{patience, wait_for};
-use crate::binary::root;
+use crate::binary::tools;
 
 /// What a cluster is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,8 +75,7 @@ impl Drop for Server {
 
 /// The folder of all that belongs to test clusters: `.tools/cluster` of this checkout, or of the one that this is a copy of.
 fn home() -> PathBuf {
-    let tools = std::env::var_os("TRADEWIND_TOOLS").map_or_else(|| root().join(".tools"), PathBuf::from);
-    tools.join("cluster")
+    tools().join("cluster")
 }
 
 /// The folder of the built programs.

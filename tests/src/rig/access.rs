@@ -9,7 +9,7 @@ use kube::api::PostParams;
 use kube::config::Kubeconfig;
 use serde_json::json;
 
-use crate::binary::root;
+use crate::binary::{root, tools};
 use crate::cluster::Cluster;
 
 /// The operator's service account, as the chart names it.
@@ -17,7 +17,7 @@ pub(super) const OPERATOR: &str = "tradewind-operator";
 
 /// Installs what the chart gives an operator of that one namespace: its service account and its rights.
 pub(super) async fn install(cluster: &Cluster, namespace: &str) {
-    let helm = root().join(".tools/bin/helm");
+    let helm = tools().join("bin/helm");
     assert!(helm.exists(), "helm is missing: run 'scripts/setup'");
     let chart = root().join("charts/tradewind");
     let mut command = cluster.command(helm);

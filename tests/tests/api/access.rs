@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::Api;
 use kube::api::PostParams;
-use tradewind_tests::binary::root;
+use tradewind_tests::binary::{root, tools};
 use tradewind_tests::cluster::{Cluster, patience, wait_for};
 use tradewind_tests::rig::Rig;
 use tradewind_tests::rig::objects::{OPEN_POLICY, account, all};
@@ -192,7 +192,7 @@ impl Who<'_> {
 
 /// What the chart makes of its rights with those values, applied.
 async fn install(cluster: &Cluster, release: &str, namespace: &str, values: &[&str]) {
-    let mut command = cluster.command(root().join(".tools/bin/helm"));
+    let mut command = cluster.command(tools().join("bin/helm"));
     command.args(["template", release]).arg(root().join("charts/tradewind")).args(["--namespace", namespace]);
     command.args(["--set", "crds.enabled=false,admission.enabled=false,admission.mutating=false"]);
     for value in values {

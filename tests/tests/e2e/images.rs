@@ -14,7 +14,7 @@ pub(crate) const TAG: &str = "e2e";
 /// Brings both images into every node.
 pub(crate) async fn load(cluster: &Cluster) {
     let archives = tokio::task::spawn_blocking(|| {
-        [("operator", binary::released_operator()), ("worker", binary::released_worker())]
+        [("operator", binary::trial_operator()), ("worker", binary::trial_worker())]
             .map(|(name, program)| packed(name, program))
     });
     for archive in archives.await.expect("both can be packed") {

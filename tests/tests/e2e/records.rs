@@ -23,6 +23,13 @@ pub(crate) async fn intents(folder: &Path) -> BTreeMap<i64, i64> {
     rows.into_iter().collect()
 }
 
+/// How many orders to buy the venue has taken.
+pub(crate) async fn entries(folder: &Path) -> i64 {
+    let mut venue = open(&folder.join("paper.db")).await;
+    let count = "SELECT COUNT(*) FROM paper_orders WHERE side = 'Buy'";
+    sqlx::query_scalar(count).fetch_one(&mut venue).await.unwrap()
+}
+
 /// The epoch of the last to open the ledger.
 pub(crate) async fn epoch(folder: &Path) -> i64 {
     let mut ledger = open(&folder.join("ledger.db")).await;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Output;
 
 use tempfile::TempDir;
-use tradewind_tests::binary::root;
+use tradewind_tests::binary::{root, tools};
 use tradewind_tests::cluster::Cluster;
 
 use super::images::TAG;
@@ -59,7 +59,6 @@ impl Release {
 
 /// The helm that `scripts/setup` installs, else the machine's own.
 fn program() -> PathBuf {
-    let tools = std::env::var_os("TRADEWIND_TOOLS").map_or_else(|| root().join(".tools"), PathBuf::from);
-    let ours = tools.join("bin/helm");
+    let ours = tools().join("bin/helm");
     if ours.exists() { ours } else { "helm".into() }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tradewind_crds::trading_strategy::TradingStrategy;
-use tradewind_tests::binary::root;
+use tradewind_tests::binary::tools;
 use tradewind_tests::rig::Rig;
 use tradewind_tests::rig::objects::{strategy, strategy_with};
 
@@ -121,7 +121,7 @@ async fn a_helm_upgrade_does_not_resume() {
     std::fs::write(chart.join("templates/trend.yaml"), template).unwrap();
     // Helm 4 refuses to take a field over from another manager, unless it is told to.
     let helm = async |rig: &Rig, verb: &[&str], capital: &str| {
-        let mut command = rig.cluster().command(root().join(".tools/bin/helm"));
+        let mut command = rig.cluster().command(tools().join("bin/helm"));
         command.args(verb).arg("desk").arg(&chart).args([
             "-n",
             rig.name(),

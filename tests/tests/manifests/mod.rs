@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use tradewind_tests::binary::root;
+use tradewind_tests::binary::tools;
 
 /// The objects of a text of YAML documents.
 pub(crate) fn documents(text: &str) -> Vec<Value> {
@@ -49,8 +49,7 @@ pub(crate) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 
 /// A program that `scripts/setup` installs.
 pub(crate) fn tool(name: &str) -> Command {
-    let tools = std::env::var_os("TRADEWIND_TOOLS").map_or_else(|| root().join(".tools"), PathBuf::from);
-    let path = tools.join("bin").join(name);
+    let path = tools().join("bin").join(name);
     let program = if path.exists() { path } else { PathBuf::from(name) };
     let found = Command::new(&program).arg("version").output();
     assert!(found.is_ok(), "{name} is missing: run scripts/setup");

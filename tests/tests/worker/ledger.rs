@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use sqlx::{Connection, SqliteConnection};
 use tradewind_tests::rig::objects::{OPEN_POLICY, account, all, strategy_with};
 use tradewind_tests::rig::{Mark, Rig};
 
@@ -97,6 +98,20 @@ async fn a_lease_deleted_while_no_worker_ran_starts_halted_and_sells_what_is_hel
     assert_unknown(&rig, mark, "the account's Lease knows of none").await;
     assert_exits(&rig, mark).await;
     assert_resumes(&mut rig).await;
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_written_is_told_before_the_worker_ends_and_gone_on_with_after() {
+    let rig = trading().await;
+    let file = rig.data_dir("paper").join("ledger.db");
+    let mut other = SqliteConnection::connect(&format!("sqlite://{}", file.display())).await.unwrap();
+    let holding = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    told(&rig, "exacct/paper", "PositionsReconciled", "LedgerUnavailable", 60).await;
+    let message = ".status.conditions[?(@.type==\"PositionsReconciled\")].message";
+    rig.wait_json("exacct/paper", message, 5, |text| text.contains("the ledger is in use by")).await;
+    holding.rollback().await.unwrap();
+    told(&rig, "exacct/paper", "PositionsReconciled", "InSync", 60).await;
+    rig.assert_trading("paper", "trend").await;
 }
 
 #[tokio::test]

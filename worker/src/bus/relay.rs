@@ -15,6 +15,7 @@ use super::Place;
 use super::credentials::Credentials;
 use super::error::{BusError, Trouble};
 use super::link::{Ends, Link};
+use crate::crash_points::{Point, through};
 
 /// Events of one batch.
 const BATCH: u32 = 256;
@@ -193,7 +194,7 @@ impl<R: OutboxReader, O: AsyncFn() -> Result<R, LedgerError>> Relay<R, O> {
             self.behind();
             let missing: Vec<&OutboxRow> =
                 page.iter().filter(|row| row.sequence > self.ends.of(row.kind)).collect();
-            if !missing.is_empty() && !link.add(&missing, self.published).await? {
+            if !missing.is_empty() && !through(Point::Publish, link.add(&missing, self.published)).await? {
                 return Ok(Idle::Again);
             }
             let count = u64::try_from(missing.len()).unwrap_or(0);

@@ -16,7 +16,7 @@ use super::config::Composed;
 use super::crash::Suspects;
 use super::inbox::Shared;
 use super::lease::{Claim, LedgerAtStart, LedgerFacts, ledger_unknown_halt, verdict};
-use super::report::{Figures, Report};
+use super::report::{Figures, Report, WorkerInput, Writer};
 use super::{outlook, start};
 use crate::commands::{CommandError, control};
 use crate::session::{self, Around, Doors, Running, SHOW_EVERY, Waited};
@@ -53,6 +53,8 @@ pub(crate) struct Surroundings {
     pub(crate) taken_over: Option<Composed>,
     /// How many strategies waited for their predecessor when last shown.
     pub(crate) heirs: usize,
+    /// Why the ledger cannot be written any more.
+    pub(crate) ledger_fault: Option<String>,
 }
 
 impl Around for Surroundings {
@@ -205,6 +207,15 @@ impl Surroundings {
         }
     }
 
+    /// Closes what is open to people. What they see last is written when it went well, or the ledger's fault ended it.
+    pub(crate) async fn farewell(mut self, driver: &Running, well: bool, writer: Writer) {
+        if well || self.ledger_fault.is_some() {
+            self.now(driver);
+            writer.finish().await;
+        }
+        self.doors.close().await;
+    }
+
     /// Shows the present state.
     pub(crate) fn now(&mut self, driver: &Running) {
         self.shown = Some(Instant::now());
@@ -219,7 +230,10 @@ impl Surroundings {
             snapshot: Arc::clone(&snapshot),
             figures: self.figures.now(&driver.state),
             published: driver.published().clone(),
-            worker: outlook::worker(&inbox.desk, driver.state.entry_block(), &heirs, &snapshot),
+            worker: WorkerInput {
+                ledger_fault: self.ledger_fault.clone(),
+                ..outlook::worker(&inbox.desk, driver.state.entry_block(), &heirs, &snapshot)
+            },
             strategies: outlook::strategies(&inbox.desk, &snapshot),
         };
         self.snapshots.send_replace(snapshot);

@@ -53,7 +53,9 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
     let mut shutdown = session::shutdown_signal()?;
     let (account, namespace, pod) = (&options.account, &options.namespace, &options.pod_name);
     tracing::info!(account, namespace, pod, version = env!("CARGO_PKG_VERSION"), "worker started");
-    let Some((desk, assembly, mut driver)) = opened(options, &mut shutdown).await? else { return Ok(()) };
+    let Some((desk, assembly, mut driver)) = Box::pin(opened(options, &mut shutdown)).await? else {
+        return Ok(());
+    };
     let scope = desk.scope().clone();
     let account = assembly.config.account.clone();
     let suspects: Suspects = Arc::new(Mutex::new(Vec::new()));
@@ -90,19 +92,19 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
         looked: Instant::now(),
         taken_over: None,
         heirs: 0,
+        ledger_fault: None,
     };
     let ended = traded(options, &mut driver, &assembly, &mut around).await;
+    around.ledger_fault = ended.as_ref().err().and_then(CommandError::ledger_fault).map(ToString::to_string);
     if ended.is_ok() {
         driver.observer.set_phase(Phase::Draining);
         driver.flush().await?;
         around.look(&mut driver).await?;
-        around.now(&driver);
-        writer.finish().await;
     }
-    around.doors.close().await;
+    around.farewell(&driver, ended.is_ok(), writer).await;
     drop(watching);
     ended?;
-    end(driver, bus).await?;
+    Box::pin(end(driver, bus)).await?;
     keeper.release().await;
     tracing::info!("worker stopped; what is known is durable");
     Ok(())
@@ -171,7 +173,7 @@ async fn opened(
         // As long as another worker may believe in its Lease.
         lease: Millis(i64::try_from(lease::DURATION.as_millis()).unwrap_or(i64::MAX)),
     };
-    let driver = session::open(&mut assembly, opening).await?;
+    let driver = Box::pin(session::open(&mut assembly, opening)).await?;
     remember(&mut desk, &driver, &mut assembly);
     Ok(Some((desk, assembly, driver)))
 }

@@ -13,6 +13,7 @@ pub mod validate;
 use std::path::PathBuf;
 
 use tradewind_core::time::Timestamp;
+use tradewind_ledger::LedgerError;
 
 pub use sink::Sink;
 
@@ -32,7 +33,7 @@ pub enum CommandError {
     Driver(#[from] DriverError),
     /// The ledger could not be opened.
     #[error(transparent)]
-    Ledger(#[from] tradewind_ledger::LedgerError),
+    Ledger(#[from] LedgerError),
     /// The paper venue could not be opened.
     #[error(transparent)]
     Paper(#[from] tradewind_venues::paper::PaperError),
@@ -131,6 +132,15 @@ impl CommandError {
     /// What an exchange answered, or did not.
     pub(crate) fn exchange(error: tradewind_venues::binance_us::BinanceError) -> Self {
         Self::Venue(error.into())
+    }
+
+    /// What is wrong with the ledger, if that ended the run. One that was taken over is another worker's to tell of.
+    pub(crate) fn ledger_fault(&self) -> Option<&LedgerError> {
+        match self {
+            Self::Driver(DriverError::Ledger(error)) | Self::Ledger(error) => Some(error),
+            _ => None,
+        }
+        .filter(|error| !matches!(error, LedgerError::Fenced { .. }))
     }
 
     /// The exit code of the process.

@@ -134,7 +134,7 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
         // A lock on the file keeps two workers apart.
         lease: Millis(0),
     };
-    let mut driver = session::open(&mut assembly, opening).await?;
+    let mut driver = Box::pin(session::open(&mut assembly, opening)).await?;
     let bus = session::start_bus(&mut driver, options.telling())?;
     let (snapshots, shown) = watch::channel(driver.observer.snapshot(&driver.state));
     let doors = Doors::open(&options.addresses(), None, &options.data_dir, shown).await?;
@@ -155,7 +155,7 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
     screen.leave();
     doors.close().await;
     let word = if ended == Ended::Completed { "completed" } else { "drained" };
-    end(driver, bus, word, out).await
+    Box::pin(end(driver, bus, word, out)).await
 }
 
 /// Ends it, and says what came of it.

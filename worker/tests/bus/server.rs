@@ -48,7 +48,9 @@ impl Redis {
 
     /// Starts it, again where it was.
     pub(crate) fn restart(&mut self) {
-        let tools = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.tools/bin/redis-server");
+        let here = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.tools");
+        let tools =
+            std::env::var_os("TRADEWIND_TOOLS").map_or_else(here, PathBuf::from).join("bin/redis-server");
         let log = std::fs::File::create(self.dir.path().join("log")).unwrap();
         let tls = self.extra.iter().any(|text| text == "--tls-cert-file");
         let (plain, secret) = if tls { (0, self.port) } else { (self.port, 0) };

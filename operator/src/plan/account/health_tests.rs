@@ -182,7 +182,6 @@ fn a_worker_that_runs_another_configuration_is_not_ready_yet() {
 #[test]
 fn what_the_worker_says_of_itself_is_repeated() {
     let table = [
-        (reporting(DATA_FRESH, "False", "Stale"), Status::False, Reason::Stale, Phase::Degraded),
         (
             reporting(POSITIONS_RECONCILED, "False", "LedgerUnavailable"),
             Status::False,

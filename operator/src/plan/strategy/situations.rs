@@ -177,8 +177,8 @@ fn the_worker_says_that_something_is_amiss() {
     of_running(&[
         (
             "no bars come",
-            |world| world.says(condition::DATA_FRESH, false, Reason::Stale, "no bar since 10:00"),
-            "Degraded False/Stale · · · ·",
+            |world| world.says(condition::DATA_FRESH, false, Reason::DataUnavailable, "no bar since 10:00"),
+            "Degraded False/DataUnavailable · · · ·",
         ),
         (
             "the data set lacks the symbol",
@@ -189,7 +189,7 @@ fn the_worker_says_that_something_is_amiss() {
             "its signal crashed the worker twice",
             |world| {
                 world.says(condition::QUARANTINED, true, Reason::SignalCrashed, "twice");
-                world.says(condition::DATA_FRESH, false, Reason::Stale, "none");
+                world.says(condition::DATA_FRESH, false, Reason::DataUnavailable, "none");
             },
             "Degraded False/SignalCrashed · True/SignalCrashed · ·",
         ),
@@ -240,9 +240,9 @@ fn halts_hold() {
             "halted and without bars",
             |world| {
                 world.objects.halts = vec![latch("btc")];
-                world.says(condition::DATA_FRESH, false, Reason::Stale, "none");
+                world.says(condition::DATA_FRESH, false, Reason::DataUnavailable, "none");
             },
-            "Halted False/Stale · · · True/Halted",
+            "Halted False/DataUnavailable · · · True/Halted",
         ),
         (
             "being deleted",
@@ -270,7 +270,7 @@ fn the_phase_is_total() {
         Standing::Refused(String::new()),
         Standing::WorkerComing(Reason::WorkerStarting, String::new()),
         Standing::NotTakenOver(String::new()),
-        Standing::Impaired(Reason::Stale, String::new()),
+        Standing::Impaired(Reason::DataUnavailable, String::new()),
         Standing::Completed(String::new()),
         Standing::Runs,
     ];

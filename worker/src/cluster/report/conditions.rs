@@ -155,7 +155,6 @@ fn data_fresh(report: &Report) -> Wanted {
         |status: Option<bool>, reason, message: &str| is(condition::DATA_FRESH, status, reason, message);
     match (&report.worker.feed, report.snapshot.phase) {
         (Feed::Unavailable(why), _) => fresh(Some(false), Reason::DataUnavailable, why),
-        (Feed::Stale(what), _) => fresh(Some(false), Reason::Stale, what),
         (Feed::Streaming, Phase::Recovering) => fresh(None, Reason::Recovering, RECOVERING),
         (Feed::Streaming, Phase::Completed) => {
             fresh(Some(true), Reason::Completed, "the replay's data have ended; the worker idles")

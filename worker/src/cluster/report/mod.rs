@@ -77,9 +77,7 @@ pub enum Feed {
     /// Bars come in as they should, or have ended as they should.
     #[default]
     Streaming,
-    /// No bar has come for longer than its length allows; which, in one sentence.
-    Stale(String),
-    /// They cannot be read; why, in one sentence.
+    /// They cannot be read, or have not come for long; why, in one sentence.
     Unavailable(String),
 }
 

@@ -202,7 +202,7 @@ fn a_file_that_is_broken_is_told_by_whom_it_feeds_and_by_no_other() {
 #[test]
 fn conditions_say_what_is_wrong_and_why() {
     type Change = fn(&mut Report);
-    let of_strategy: [(&str, Change, (&str, &str, &str)); 16] = [
+    let of_strategy: [(&str, Change, (&str, &str, &str)); 15] = [
         ("all well", |_| {}, ("DataFresh", "True", "Streaming")),
         ("recovering", |r| snapshot(r).phase = Phase::Recovering, ("DataFresh", "Unknown", "Recovering")),
         ("the end of the data", |r| snapshot(r).phase = Phase::Completed, ("DataFresh", "True", "Completed")),
@@ -211,7 +211,6 @@ fn conditions_say_what_is_wrong_and_why() {
             |r| r.worker.feed = Feed::Unavailable("x".into()),
             ("DataFresh", "False", "DataUnavailable"),
         ),
-        ("old data", |r| r.worker.feed = Feed::Stale("x".into()), ("DataFresh", "False", "Stale")),
         (
             "not in the data set",
             |r| r.strategies[0].unavailable = Some("x".into()),

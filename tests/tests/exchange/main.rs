@@ -15,7 +15,8 @@ use tradewind_tests::{block_on, books, until};
 use tradewind_venue_simulator::exchange::{Kind, Side};
 use tradewind_venue_simulator::faults::Fault;
 
-#[path = "../../worker/ledger/tests/common/mariadb.rs"]
+mod crash_points;
+#[path = "../../../worker/ledger/tests/common/mariadb.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the ledger's own tests use the rest")]
 mod mariadb;
 
