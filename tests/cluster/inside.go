@@ -17,7 +17,11 @@ type part struct {
 	node  int // -1: a component
 	start func() (*exec.Cmd, error)
 	life  *life
+	lives int
 }
+
+// maxLives is how often a component is started that gives up before the cluster is ready.
+const maxLives = 10
 
 // life is one process of a part. A life that nobody ended on purpose ends the cluster.
 type life struct {
@@ -85,7 +89,9 @@ func (s *supervisor) run() int {
 		case f := <-s.do:
 			f()
 		case l := <-s.ended:
-			if !l.expected {
+			if !l.expected && s.gaveUpWaiting(l.part) {
+				must(s.begin(l.part))
+			} else if !l.expected {
 				fmt.Fprintf(os.Stderr, "controlplane: %s ended: %v\n%s", l.part.name, l.process.ProcessState, s.tail(l.part.name))
 				s.endAll()
 				return 1
@@ -121,8 +127,17 @@ func (s *supervisor) prepare() error {
 	return os.WriteFile(s.path("ready"), nil, 0o644)
 }
 
+// gaveUpWaiting says that the part is one that waits some seconds for the API server when it starts, and then ends. On a
+// machine that does much else those are too few.
+func (s *supervisor) gaveUpWaiting(part *part) bool {
+	waits := part.name == "kube-controller-manager" || part.name == "kube-scheduler"
+	_, err := os.Stat("ready")
+	return waits && err != nil && part.lives < maxLives
+}
+
 // begin starts a life of a part.
 func (s *supervisor) begin(part *part) error {
+	part.lives++
 	process, err := part.start()
 	if err != nil {
 		return fmt.Errorf("%s: %w", part.name, err)
