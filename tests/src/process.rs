@@ -167,7 +167,7 @@ impl Worker {
     fn close(&mut self, status: ExitStatus) -> Ended {
         self.seen.code = status.code();
         self.seen.signal = status.signal();
-        std::mem::take(&mut self.seen)
+        self.seen.clone()
     }
 
     fn take(&mut self, (from, line): (From, String)) {

@@ -94,7 +94,8 @@ impl Hall {
     }
 
     fn start(&mut self) {
-        let beside = self.lives.contains_key(&self.current);
+        // Also one that was succeeded and has not noticed.
+        let beside = !self.lives.is_empty();
         self.current = Process(self.current.0 + 1);
         self.sim.coverage.borrow_mut().starts += 1;
         let (sim, market) = (Rc::clone(&self.sim), Rc::clone(&self.market));

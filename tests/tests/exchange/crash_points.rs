@@ -224,8 +224,11 @@ fn killed_at(at: &str, kept: &Kept) {
     if at.starts_with(LOOKUP) {
         let before = "protect:unanswered:1:kill";
         assert_killed(&reach(&venue, before).ended(), before);
+        let again = Worker::spawn(venue.command(&venue.state()).env(VARIABLE, at));
+        assert_killed(&again.ended(), at);
+    } else {
+        assert_killed(&reach(&venue, at).ended(), at);
     }
-    assert_killed(&reach(&venue, at).ended(), at);
     let worker = finish(&venue, &venue.state());
     assert_settled(&venue, kept, worker, at);
 }
