@@ -35,8 +35,7 @@ pub fn operator() -> &'static Path {
     PATH.get_or_init(|| found(&OPERATOR, &profile()))
 }
 
-/// The worker as the images of tests and `make demo` have it; built when it is missing or older than its
-/// sources.
+/// The worker as the images of tests and `make demo` have it; built when it is missing or older than its sources.
 pub fn trial_worker() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| found(&WORKER, &profile().with_file_name(TRIAL)))

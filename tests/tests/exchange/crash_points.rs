@@ -12,7 +12,6 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use rust_decimal::Decimal;
 use tradewind_core::recovery::{BookedFill, History};
-use tradewind_ledger::{LedgerReader, MysqlReader};
 use tradewind_tests::books::{self, Books};
 use tradewind_tests::desk::{BUSY, Desk, busy, summary};
 use tradewind_tests::exchange::Venue;
@@ -20,8 +19,8 @@ use tradewind_tests::process::{Ended, Worker, command, run, run_arguments};
 use tradewind_tests::{DEADLINE, Dice, block_on, until};
 use tradewind_venue_simulator::exchange::Side;
 
-use super::in_database;
 use super::mariadb::{Database, Server};
+use super::{history, in_database};
 
 /// What decides where a worker ends; known to programs that are built for tests only.
 const VARIABLE: &str = "TRADEWIND_CRASH_POINT";
@@ -91,15 +90,6 @@ fn ended_at_each_point_a_run_comes_to_the_end_of_one_that_was_left_alone() {
     let alone = (desk.complete("alone"), Books::of(&desk.file(), &desk.state("alone")));
     assert_eq!(ended_everywhere(&desk, None), alone.0, "the summary differs");
     Books::of(&desk.file(), &desk.state("ended")).assert_same(&alone.1, "the run that was ended everywhere");
-}
-
-/// What the ledger of an account in a database goes on with, after checking that it is as it was written.
-fn history(database: &Database, account: &str) -> History {
-    block_on(async {
-        let mut ledger = MysqlReader::open(&database.mysql(), account).await.unwrap();
-        ledger.verify().await.expect("the ledger is as written");
-        ledger.history().await.unwrap()
-    })
 }
 
 #[test]

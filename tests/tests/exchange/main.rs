@@ -107,9 +107,8 @@ fn an_order_that_never_arrived_is_sent_again_under_its_id_once_that_is_certain()
     assert!(!order.client_order_id.is_empty());
 }
 
-#[test]
-fn an_order_under_way_when_the_worker_is_killed_is_adopted_by_the_next() {
-    let venue = Venue::start();
+/// A worker is killed while the exchange has its order and has not answered; the next one goes on. Its whole log.
+fn killed_with_an_order_under_way(venue: &Venue) -> String {
     venue.strike_order(Fault::DelayAfter(60_000));
     let mut worker = venue.worker();
     venue.until_accepted(Side::Buy, &mut worker);
@@ -117,7 +116,13 @@ fn an_order_under_way_when_the_worker_is_killed_is_adopted_by_the_next() {
 
     let mut worker = venue.worker();
     venue.until_accepted(Side::Sell, &mut worker);
-    stop(worker);
+    stop(worker)
+}
+
+#[test]
+fn an_order_under_way_when_the_worker_is_killed_is_adopted_by_the_next() {
+    let venue = Venue::start();
+    killed_with_an_order_under_way(&venue);
     bought_once(&venue);
 }
 
@@ -154,25 +159,22 @@ fn in_database(database: &mariadb::Database) -> String {
     )
 }
 
+/// What the ledger of an account in a database goes on with, after checking that it is as it was written.
+fn history(database: &mariadb::Database, account: &str) -> History {
+    block_on(async {
+        let mut ledger = MysqlReader::open(&database.mysql(), account).await.unwrap();
+        ledger.verify().await.expect("the ledger is as written");
+        ledger.history().await.unwrap()
+    })
+}
+
 #[test]
 fn a_ledger_in_a_database_is_traded_on_killed_and_gone_on_with() {
     let database = block_on(mariadb::Server::shared().database());
     let venue = Venue::with_ledger(&in_database(&database), Some(database.secret.path()));
-    venue.strike_order(Fault::DelayAfter(60_000));
-    let mut worker = venue.worker();
-    venue.until_accepted(Side::Buy, &mut worker);
-    worker.kill();
-
-    let mut worker = venue.worker();
-    venue.until_accepted(Side::Sell, &mut worker);
-    let log = stop(worker);
+    let log = killed_with_an_order_under_way(&venue);
     assert!(!log.contains(mariadb::PASSWORD), "{log}");
-    let ledger = block_on(async {
-        let mut ledger = MysqlReader::open(&database.mysql(), "default/real").await.unwrap();
-        ledger.verify().await.expect("the ledger is as written");
-        ledger.history().await.unwrap()
-    });
-    bought_once_by(&venue, &ledger);
+    bought_once_by(&venue, &history(&database, "default/real"));
     assert!(!venue.state().join("ledger.db").exists(), "there is one ledger");
 }
 
