@@ -1,5 +1,6 @@
-//! Durable intents a second: one commit an intent on SQLite, through the ledger port, with the checkpoint of a desk of
-//! sixteen instruments, synced in full. Beside it what the disk does: 4 KiB appends, each followed by `fdatasync`.
+//! Durable intents a second: one commit an intent through the ledger port, on SQLite and on MariaDB, with the checkpoint
+//! of a desk of sixteen instruments, synced in full. Beside it what the disk does: 4 KiB appends, each followed by
+//! `fdatasync`.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,10 +16,11 @@ use tradewind_core::order::{
 use tradewind_core::protocol::VenueTerms;
 use tradewind_core::recovery::{Checkpoint, LedgerIdentity};
 use tradewind_core::time::{Millis, Timestamp};
-use tradewind_ledger::{Batch, Ledger, SqliteLedger, SqliteOptions};
+use tradewind_ledger::{Batch, Ledger, LedgerReader, MysqlLedger, SqliteLedger, SqliteOptions};
 use tradewind_worker::assembly::Assembly;
 
 use crate::desk::{self, Watch};
+use crate::mariadb::MariaDb;
 use crate::measure::{self, Goal, Runs, per_second, rate, ratio};
 use crate::{BenchError, Figure, series};
 
@@ -73,40 +75,56 @@ pub async fn run() -> Result<Vec<Figure>, BenchError> {
     let assembly = desk::assembly(Path::new("."))?;
     let checkpoint = desk::traded(&assembly, GROUPS, Watch::default()).await?.state.checkpoint();
     let dir = measure::scratch()?;
-    let mut ledger = SqliteLedger::open(&dir.path().join("ledger.db"), &options(&assembly)).await?;
+    let appended = dir.path().join("appends");
+    let mut sqlite = SqliteLedger::open(&dir.path().join("ledger.db"), &options(&assembly)).await?;
+    let in_file = race(&assembly, &mut sqlite, &checkpoint, &appended).await?;
+    sqlite.close().await?;
+    let server = MariaDb::start(dir.path()).await?;
+    let mut mysql = MysqlLedger::open(&server.options(&options(&assembly))).await?;
+    let in_database = race(&assembly, &mut mysql, &checkpoint, &appended).await?;
+    mysql.close().await?;
+    let figure = |ledger: &str, words: &str, goal: f64, (commits, disk): (Runs, Runs)| {
+        let speed = commits.median();
+        let name = format!(
+            "durable intents a second on {ledger}, checkpoint of {} instruments",
+            checkpoint.instruments.len()
+        );
+        let measured =
+            format!("{} (best {}, worst {})", rate(speed), rate(commits.most()), rate(commits.least()));
+        Figure::new(SECTION, name, measured).goal(words, Goal::AtLeast(goal), speed).against(
+            format!("4 KiB append + fdatasync: {}", rate(disk.median())),
+            ratio(speed, disk.median()),
+        )
+    };
+    Ok(vec![figure("SQLite", "≥ 2000", 2_000.0, in_file), figure("MariaDB", "≥ 1000", 1_000.0, in_database)])
+}
+
+/// Commits and appends by turns: how many a second of each.
+async fn race<L: Ledger + LedgerReader>(
+    assembly: &Assembly,
+    ledger: &mut L,
+    checkpoint: &Checkpoint,
+    appended: &Path,
+) -> Result<(Runs, Runs), BenchError> {
     let (mut commits, mut disk) = (Runs::default(), Runs::default());
     for round in 0..ROUNDS {
-        let (result, seconds) = measure::wall_seconds(|| appends(&dir.path().join("appends")));
+        let (result, seconds) = measure::wall_seconds(|| appends(appended));
         disk.push(per_second(result?, seconds));
         let started = std::time::Instant::now();
-        commit_all(&assembly, &mut ledger, &checkpoint, round * INTENTS).await?;
+        commit_all(assembly, ledger, checkpoint, round * INTENTS).await?;
         commits.push(per_second(INTENTS, started.elapsed().as_secs_f64()));
     }
     // Read back: what was counted is there.
-    let there = tradewind_ledger::LedgerReader::history(&mut ledger).await?.open_orders.len();
-    ledger.close().await?;
-    if u64::try_from(there).ok() != Some(ROUNDS * INTENTS) {
-        return Err(BenchError::Wrong(format!(
-            "{there} intents are in the ledger, not {}",
-            ROUNDS * INTENTS
-        )));
+    let there = ledger.history().await?.open_orders.len();
+    if u64::try_from(there).ok() == Some(ROUNDS * INTENTS) {
+        return Ok((commits, disk));
     }
-    let speed = commits.median();
-    let name =
-        format!("durable intents a second, checkpoint of {} instruments", checkpoint.instruments.len());
-    let measured =
-        format!("{} (best {}, worst {})", rate(speed), rate(commits.most()), rate(commits.least()));
-    Ok(vec![
-        Figure::new(SECTION, name, measured).goal("≥ 2000", Goal::AtLeast(2_000.0), speed).against(
-            format!("4 KiB append + fdatasync: {}", rate(disk.median())),
-            ratio(speed, disk.median()),
-        ),
-    ])
+    Err(BenchError::Wrong(format!("{there} intents are in the ledger, not {}", ROUNDS * INTENTS)))
 }
 
-async fn commit_all(
+async fn commit_all<L: Ledger>(
     assembly: &Assembly,
-    ledger: &mut SqliteLedger,
+    ledger: &mut L,
     checkpoint: &Checkpoint,
     from: u64,
 ) -> Result<(), BenchError> {

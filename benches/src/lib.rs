@@ -10,6 +10,7 @@ pub mod desk;
 pub mod error;
 pub mod figure;
 pub mod intents;
+pub mod mariadb;
 pub mod measure;
 pub mod page;
 pub mod plain;
@@ -17,7 +18,9 @@ pub mod process;
 pub mod reference;
 pub mod rss;
 pub mod series;
+pub mod simulation;
 pub mod start;
+pub mod wire;
 
 pub use error::BenchError;
 pub use figure::Figure;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tradewind_benches::page::{Facts, rewrite};
 use tradewind_benches::{
-    BenchError, Figure, bus, cluster, desk, figure, intents, reference, rss, series, start,
+    BenchError, Figure, bus, cluster, desk, figure, intents, reference, rss, series, simulation, start, wire,
 };
 
 /// Measures; run it from the root of the checkout with TMPDIR on the disk that is meant.
@@ -27,8 +27,12 @@ enum Command {
     Reference,
     /// Bars a CPU second of sixteen symbols in two strategies.
     Desk,
-    /// Durable intents a second.
+    /// Durable intents a second, in a file and in a database.
     Intents,
+    /// From a decision to its order on the wire.
+    Wire,
+    /// Seeds a second of the simulation, and positions without a stop under each kind of fault.
+    Simulation,
     /// Events told to a Redis on this machine.
     Bus,
     /// From process start to ready on a large ledger.
@@ -88,6 +92,8 @@ fn run(cli: Cli) -> Result<(), BenchError> {
         Command::Reference => reference::run()?,
         Command::Desk => runtime.block_on(desk::run())?,
         Command::Intents => runtime.block_on(intents::run())?,
+        Command::Wire => runtime.block_on(wire::run())?,
+        Command::Simulation => simulation::run_all()?,
         Command::Bus => runtime.block_on(bus::run())?,
         Command::Start => runtime.block_on(start::run())?,
         Command::Rss => rss::run()?,

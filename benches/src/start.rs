@@ -1,4 +1,4 @@
-//! Start to ready: a worker process on a ledger of a million decisions and 50 000 fills, from its start to the moment
+//! Start to ready: a worker process on a ledger of a million decisions and 100 000 fills, from its start to the moment
 //! `/health` answers 200.
 //!
 //! The ledger is written through its port: the desk's own decisions of half a year, as often as it takes, and round
@@ -29,7 +29,7 @@ use crate::process::Running;
 use crate::{BenchError, Figure, series};
 
 const DECISIONS: usize = 1_000_000;
-const FILLS: u64 = 50_000;
+const FILLS: u64 = 100_000;
 /// Hours traded on top: thirty days.
 const GROUPS: usize = 720;
 /// Round trips of a commit while the ledger is made.

@@ -1,6 +1,6 @@
 //! From the patch that sets `spec.halted` to the worker's gate, and to the last entry cancelled at the venue.
 //!
-//! Twenty strategies of one account, which order at every bar, ten bars a second; each halt is of one of them, latched as
+//! Twenty strategies of one account, which order at every bar, four bars a second: eighty orders a second; each halt is of one of them, latched as
 //! ever, and resumed before the next. The gate is closed when the worker says `halted`: from then on the engine denies
 //! entries. The reference is a bare watch of the same objects, opened here: nothing on this API server sees it earlier.
 
@@ -23,6 +23,7 @@ use crate::{BenchError, Figure};
 const SECTION: &str = "halting";
 const STRATEGIES: usize = 20;
 const HALTS: usize = 200;
+const BARS_A_SECOND: u32 = 4;
 
 /// What the halts took, in milliseconds from before the patch was sent.
 #[derive(Default)]
@@ -35,7 +36,7 @@ struct Took {
 
 /// Measures.
 pub async fn run() -> Result<Vec<Figure>, BenchError> {
-    let rig = trading(STRATEGIES).await?;
+    let rig = trading(STRATEGIES, BARS_A_SECOND).await?;
     let watch = Watch::start(rig.api()).await?;
     let mut took = Took::default();
     for (run, symbol) in (0..HALTS).zip(SYMBOLS.iter().take(STRATEGIES).cycle()) {
@@ -66,7 +67,7 @@ pub async fn run() -> Result<Vec<Figure>, BenchError> {
 /// Halts one strategy, waits until it has denied an entry, and resumes it.
 async fn one(rig: &Rig, watch: &Watch, name: &str, symbol: &str, took: &mut Took) -> Result<(), BenchError> {
     let strategies: Api<TradingStrategy> = rig.api();
-    let from = rig.kubelet().log(POD).len();
+    let from = rig.kubelet().log_length(POD);
     let sent = Timestamp::now();
     let halt = Patch::Merge(json!({"spec": {"halted": true}}));
     strategies.patch(name, &PatchParams::default(), &halt).await?;
@@ -82,7 +83,7 @@ async fn one(rig: &Rig, watch: &Watch, name: &str, symbol: &str, took: &mut Took
     line_since(rig, from, "a denied entry", denied).await?;
     let log = rig.kubelet().log_since(POD, from);
     let cancelled = log.lines().filter(|line| {
-        line.contains(": cancelled ")
+        line.contains(" cancelled intent=")
             && line.contains(&format!("symbol={symbol} "))
             && line.contains("purpose=Entry")
     });
@@ -120,7 +121,7 @@ async fn resume(rig: &Rig, name: &str, latch: &str, from: usize) -> Result<(), B
     let enters = |line: &str| {
         line.contains(&format!("decision strategy={name} ")) && line.contains("outcome=\"Enter\"")
     };
-    let resumed_at = rig.kubelet().log(POD).len();
+    let resumed_at = rig.kubelet().log_length(POD);
     line_since(rig, resumed_at, "an entry after the resume", enters).await.map(drop)
 }
 

@@ -8,13 +8,13 @@ use crate::{BenchError, Figure};
 const SECTION: &str = "worker";
 const SIZES: [usize; 3] = [1, 10, 50];
 /// Orders of the first strategy before its worker is looked at.
-const ENTRIES: usize = 200;
+const ENTRIES: usize = 100;
 
 /// Measures.
 pub async fn run() -> Result<Vec<Figure>, BenchError> {
     let mut figures = Vec::new();
     for strategies in SIZES {
-        let rig = trading(strategies).await?;
+        let rig = trading(strategies, 10).await?;
         let mark = rig.mark(ACCOUNT, &name_of(0)).await;
         rig.outcomes(ACCOUNT, &name_of(0), mark, "Enter", ENTRIES).await;
         let pid = rig

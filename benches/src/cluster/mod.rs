@@ -52,13 +52,14 @@ fn name_of(index: usize) -> String {
     format!("s{index:02}")
 }
 
-/// A desk of so many strategies, each on an instrument of its own, at ten bars a second; returns when all of them trade.
-async fn trading(strategies: usize) -> Result<Rig, BenchError> {
+/// A desk of so many strategies, each on an instrument of its own, at so many bars a second; returns when all of them
+/// trade.
+async fn trading(strategies: usize, bars_a_second: u32) -> Result<Rig, BenchError> {
     let rig = Rig::on(Cluster::own().await).await;
     let symbols = SYMBOLS.get(..strategies).ok_or_else(|| {
         BenchError::Process(format!("there are {} instruments for {strategies} strategies", SYMBOLS.len()))
     })?;
-    let paper = account(ACCOUNT, 10);
+    let paper = account(ACCOUNT, bars_a_second);
     let traders: Vec<String> = (0..)
         .zip(symbols)
         .map(|(index, symbol)| {
@@ -82,10 +83,12 @@ async fn line_since(
     what: &str,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<(String, Timestamp), BenchError> {
+    let mut from = from;
     let line = wait_for(what, patience(30), async || {
         let log = rig.kubelet().log_since(POD, from);
-        // The last line may still be in the writing.
-        let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        // The last line may still be in the writing; the others are looked at once, lest looking takes the machine's time.
+        let whole = log.get(..log.rfind('\n').map_or(0, |end| end + 1)).unwrap_or_default();
+        from += whole.len();
         let found = whole.lines().find(|line| wanted(line)).map(str::to_owned);
         found.ok_or_else(|| whole.lines().last().unwrap_or_default().to_owned())
     })

@@ -19,10 +19,10 @@ const FAIL_OVERS: usize = 3;
 
 /// Measures.
 pub async fn run() -> Result<Vec<Figure>, BenchError> {
-    let mut rig = trading(1).await?;
+    let mut rig = trading(1, 10).await?;
     let (mut down, mut start) = (Runs::default(), Runs::default());
     for _ in 0..KILLS {
-        let from = rig.kubelet().log(POD).len();
+        let from = rig.kubelet().log_length(POD);
         let killed = Timestamp::now();
         rig.kubelet().signal(POD, Signal::SIGKILL);
         let (_, started) = line_since(&rig, from, "the next start", |l| l.contains("worker started")).await?;

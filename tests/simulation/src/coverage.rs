@@ -114,6 +114,11 @@ impl Coverage {
         *self.steps.entry((from, to)).or_default() += 1;
     }
 
+    /// How often that fault struck.
+    pub fn times(&self, fault: Fault) -> u64 {
+        self.faults.get(&fault).copied().unwrap_or(0)
+    }
+
     /// Adds what happened in another run.
     pub fn add(&mut self, other: &Self) {
         for (fault, times) in &other.faults {
@@ -132,8 +137,7 @@ impl Coverage {
     pub fn lines(&self) -> Vec<(String, u64)> {
         let mut steps: BTreeMap<_, u64> = STEPS.iter().map(|step| (*step, 0)).collect();
         steps.extend(&self.steps);
-        let faults =
-            Fault::iter().map(|fault| (fault.to_string(), self.faults.get(&fault).copied().unwrap_or(0)));
+        let faults = Fault::iter().map(|fault| (fault.to_string(), self.times(fault)));
         let steps = steps.into_iter().map(|((from, to), times)| (format!("{from} -> {to}"), times));
         faults.chain(steps).collect()
     }

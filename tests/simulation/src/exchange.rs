@@ -140,6 +140,11 @@ impl Exchange {
         self.orders.iter().rev().find(|order| order.id == id)
     }
 
+    /// The instruments, in the order of their numbers.
+    pub(crate) fn instruments(&self) -> &[InstrumentRules] {
+        &self.rules
+    }
+
     fn set(&mut self, number: usize, at: Timestamp, state: OrderState, filled: Quantity) {
         if let Some(order) = self.orders.get_mut(number) {
             order.story.push((at, state, filled));

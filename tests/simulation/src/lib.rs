@@ -19,10 +19,13 @@ mod seeds;
 mod sim;
 mod soak;
 mod store;
+mod unprotected;
 mod worker;
 
 pub use broken::Broken;
 pub use coverage::{Coverage, Fault, STEPS};
+pub use plan::Disturbance;
 pub use run::{Outcome, run};
 pub use seeds::{first_of_commit, keep, kept, replay_command};
 pub use soak::{Report, soak};
+pub use unprotected::{Unprotected, unprotected};

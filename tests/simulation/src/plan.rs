@@ -54,7 +54,7 @@ pub(crate) enum Numbering {
 }
 
 /// How often faults strike, in a thousand.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Odds {
     /// Of each call, before it and after it.
     pub(crate) crash: u32,
@@ -124,6 +124,69 @@ impl Plan {
             fees,
             rules: rules?,
         })
+    }
+}
+
+impl Plan {
+    /// As [`Self::of`], with faults of one kind alone, and a stop at the venue for every position.
+    pub(crate) fn disturbed_by(seed: u64, kind: Disturbance) -> Option<Self> {
+        let mut plan = Self::of(seed)?;
+        plan.odds = kind.odds();
+        plan.lags = kind == Disturbance::LaggingQueries;
+        plan.config.strategies.iter_mut().for_each(|strategy| strategy.protection = Protection::AtVenue);
+        Some(plan)
+    }
+}
+
+/// Kinds of faults that can be looked at one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumIter)]
+#[strum(serialize_all = "title_case")]
+pub enum Disturbance {
+    /// Nothing but fills in parts, as ever.
+    Nothing,
+    /// Processes are killed and started again.
+    Crashes,
+    /// Processes stand still, or are taken over meanwhile.
+    Pauses,
+    /// Requests and answers are late or lost.
+    LostAndLateMessages,
+    /// Look-ups do not show yet what happened.
+    LaggingQueries,
+    /// Commits fail, or their answer does.
+    FailingCommits,
+    /// The venue refuses orders.
+    Refusals,
+    /// The venue holds orders back.
+    HeldBackOrders,
+    /// The venue goes into maintenance.
+    Maintenance,
+    /// Entries are halted and resumed.
+    Halts,
+    /// Clocks are set at starts.
+    ClockSteps,
+}
+
+impl Disturbance {
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Self> {
+        <Self as strum::IntoEnumIterator>::iter()
+    }
+
+    /// As often as in the runs that know it often; one message of nine is late or lost.
+    fn odds(self) -> Odds {
+        let none = Odds::default();
+        match self {
+            Self::Nothing | Self::LaggingQueries => none,
+            Self::Crashes => Odds { crash: 15, ..none },
+            Self::Pauses => Odds { pause: 15, take_over: 300, ..none },
+            Self::LostAndLateMessages => Odds { wire: 30, ..none },
+            Self::FailingCommits => Odds { commit: 20, ..none },
+            Self::Refusals => Odds { refusal: 60, ..none },
+            Self::HeldBackOrders => Odds { held_back: 100, ..none },
+            Self::Maintenance => Odds { maintenance: 60, ..none },
+            Self::Halts => Odds { halt: 120, ..none },
+            Self::ClockSteps => Odds { clock_step: 500, crash: 3, ..none },
+        }
     }
 }
 

@@ -29,6 +29,13 @@ pub struct Outcome {
     pub trace: Vec<String>,
 }
 
+impl Outcome {
+    pub(crate) fn impossible() -> Self {
+        let broken = Some(Broken::Reported("a plan that cannot be made".to_owned()));
+        Self { broken, coverage: Coverage::default(), trace: Vec::new() }
+    }
+}
+
 type Life = Pin<Box<dyn Future<Output = Result<(), DriverError>>>>;
 
 /// The processes that live.
@@ -42,11 +49,17 @@ struct Hall {
 
 /// Runs a seed; with `trace`, keeps what happened in words.
 pub fn run(seed: u64, trace: bool) -> Outcome {
-    let Some(plan) = Plan::of(seed) else {
-        let broken = Some(Broken::Reported("a plan that cannot be made".to_owned()));
-        return Outcome { broken, coverage: Coverage::default(), trace: Vec::new() };
-    };
-    let sim = Sim::new(plan, trace);
+    let Some(plan) = Plan::of(seed) else { return Outcome::impossible() };
+    let sim = play(Sim::new(plan, trace));
+    if sim.broken().is_none() {
+        check::in_the_end(&sim);
+    }
+    let coverage = sim.coverage.borrow().clone();
+    Outcome { broken: sim.broken(), coverage, trace: sim.trace() }
+}
+
+/// All of a run: its bars, and the time in which everything comes to rest.
+pub(crate) fn play(sim: Rc<Sim>) -> Rc<Sim> {
     let market = Rc::new(Market::begin(&sim));
     for bar in 0..BARS {
         sim.later(Millis(bar * BAR.0 + 7_000), disturb);
@@ -58,11 +71,7 @@ pub fn run(seed: u64, trace: bool) -> Outcome {
     sim.calm_down();
     sim.exchange.borrow_mut().maintenance = false;
     hall.play(end.plus(REST));
-    if sim.broken().is_none() {
-        check::in_the_end(&sim);
-    }
-    let coverage = sim.coverage.borrow().clone();
-    Outcome { broken: sim.broken(), coverage, trace: sim.trace() }
+    sim
 }
 
 /// What comes from outside, once in each bar.

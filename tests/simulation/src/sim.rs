@@ -18,6 +18,7 @@ use crate::exchange::Exchange;
 use crate::news::Notices;
 use crate::plan::Plan;
 use crate::store::Stores;
+use crate::unprotected::Stretches;
 
 /// One process that was started; a restart is another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +82,8 @@ pub(crate) struct Sim {
     pub(crate) stores: RefCell<Stores>,
     pub(crate) notices: RefCell<Notices>,
     pub(crate) coverage: RefCell<Coverage>,
+    /// How long positions had no stop, where that is asked.
+    pub(crate) stretches: Option<RefCell<Stretches>>,
     broken: RefCell<Option<Broken>>,
     trace: Option<RefCell<Vec<String>>>,
 }
@@ -88,7 +91,16 @@ pub(crate) struct Sim {
 impl Sim {
     /// The world of that plan before anything has happened; `trace` keeps what is told by [`Self::say`].
     pub(crate) fn new(plan: Plan, trace: bool) -> Rc<Self> {
-        Rc::new(Self {
+        Rc::new(Self::begin(plan, trace))
+    }
+
+    /// As [`Self::new`], with an eye on positions without a stop.
+    pub(crate) fn measuring(plan: Plan) -> Rc<Self> {
+        Rc::new(Self { stretches: Some(RefCell::default()), ..Self::begin(plan, false) })
+    }
+
+    fn begin(plan: Plan, trace: bool) -> Self {
+        Self {
             now: Cell::new(plan.begin),
             queue: RefCell::default(),
             queued: Cell::new(0),
@@ -101,10 +113,11 @@ impl Sim {
             stores: RefCell::new(Stores::new()),
             notices: RefCell::default(),
             coverage: RefCell::default(),
+            stretches: None,
             broken: RefCell::default(),
             trace: trace.then(RefCell::default),
             plan,
-        })
+        }
     }
 
     /// The time it is for everybody.
@@ -148,6 +161,9 @@ impl Sim {
             return None;
         }
         let Reverse(due) = queue.pop()?;
+        if let Some(stretches) = self.stretches.as_ref().filter(|_| due.at > self.now()) {
+            stretches.borrow_mut().pass(&self.exchange.borrow(), due.at.since(self.now()));
+        }
         self.now.set(self.now().max(due.at));
         Some(due.what)
     }

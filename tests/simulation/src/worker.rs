@@ -88,6 +88,7 @@ impl Due {
             survived(driver.settle_unknown().await)?;
             self.unknown = sim.now().plus(Millis(UNKNOWN));
         }
+        survived(driver.look_again().await)?;
         if sim.now() >= self.fills {
             survived(driver.take_in_fills().await)?;
             self.fills = sim.now().plus(Millis(FILLS));

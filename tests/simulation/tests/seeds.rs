@@ -1,7 +1,10 @@
 //! Seeds that failed once, and two thousand that nobody has run before.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use tradewind_simulation::{first_of_commit, keep, kept, replay_command, run, soak};
+use tradewind_core::time::Millis;
+use tradewind_simulation::{
+    Disturbance, first_of_commit, keep, kept, replay_command, run, soak, unprotected,
+};
 
 /// Runs, so many at least of each commit.
 const SEEDS: u64 = 2_000;
@@ -56,4 +59,17 @@ fn fresh_seeds_hold_and_everything_happens_in_them() {
     assert!(rare.is_empty(), "fewer than {LEAST} times in {SEEDS} seeds from {first}: {rare:?}");
     let intents = report.coverage.intents / SEEDS;
     assert!(intents >= 50, "{intents} intents a run prove less");
+}
+
+/// Until what was traded must show, until it is asked for, until the venue's not knowing an order is believed, and some
+/// turns of the loop between: five, three, five and three seconds, and a few.
+const BARE: Millis = Millis(20_000);
+
+#[test]
+fn no_position_is_long_without_a_stop_while_the_venue_answers() {
+    for kind in [Disturbance::Nothing, Disturbance::LaggingQueries, Disturbance::HeldBackOrders] {
+        let found = unprotected(kind, 1, 100).unwrap();
+        assert!(found.held > Millis(100_000_000), "{kind}: too little was held: {found:?}");
+        assert!(found.longest <= BARE, "{kind}: {found:?}");
+    }
 }

@@ -162,6 +162,14 @@ impl Kubelet {
         said
     }
 
+    /// How long the logs of a pod's processes are, in bytes.
+    pub fn log_length(&self, pod: &str) -> usize {
+        let mut pods = self.pods();
+        let Some(running) = pods.get_mut(pod) else { return 0 };
+        let past: usize = running.past.iter().map(|ended| ended.err.len()).sum();
+        past + running.process.as_mut().map_or(0, |process| process.so_far().err.len())
+    }
+
     /// Everything a pod's processes have said in their logs.
     pub fn log(&self, pod: &str) -> String {
         let mut pods = self.pods();

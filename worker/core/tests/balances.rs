@@ -122,6 +122,25 @@ fn coins_that_somebody_took_are_not_sold_again() {
 }
 
 #[test]
+fn an_exit_goes_on_with_coins_that_were_only_hidden() {
+    let mut desk = one();
+    let effects = desk.bar(0, "110");
+    let entry = desk.durable(&effects).remove(0);
+    desk.accept(&entry);
+    desk.fill(&entry, "110");
+    sweep(&mut desk, &[("USD", "99500.05"), ("BTC", "3")]);
+    let effects = desk.bar(0, "90");
+    let exit = desk.durable(&effects).remove(0);
+    desk.accept(&exit);
+    assert!(intents(&desk.fill(&exit, "90")).is_empty(), "what seems not to be there is not sold");
+    assert!(intents(&desk.tell(EventKind::Timer)).is_empty());
+    sweep(&mut desk, &[("USD", "99770.05"), ("BTC", "1.545")]);
+    let effects = desk.tell(EventKind::Timer);
+    let rest = intents(&effects)[0];
+    assert_eq!((rest.purpose, rest.quantity), (Purpose::SignalExit, Quantity(1545)));
+}
+
+#[test]
 fn while_executions_may_not_be_heard_of_a_difference_proves_nothing() {
     let mut desk = one();
     let effects = desk.bar(0, "110");

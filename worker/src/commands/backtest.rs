@@ -70,7 +70,7 @@ pub struct BacktestResult {
     pub bars: u64,
     /// Decisions made: one for each bar, instrument and strategy.
     pub decisions: u64,
-    /// BLAKE3 of the decisions' canonical bytes.
+    /// Digest of the decisions' canonical bytes: two runs that decide the same have the same one.
     pub decisions_digest: String,
     /// Prices that lay off the tick and were rounded.
     pub off_tick: u64,

@@ -43,7 +43,7 @@ pub struct JobResult {
     pub equity: String,
     /// Decisions made.
     pub decisions: u64,
-    /// BLAKE3 of the decisions' canonical bytes.
+    /// Digest of the decisions' canonical bytes: two runs that decide the same have the same one.
     pub decisions_digest: String,
     /// CPU seconds of the process, user and system, from the first row decoded to the last effect.
     pub cpu_s: f64,

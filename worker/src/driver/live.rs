@@ -28,9 +28,10 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
         if self.journal.has_rows() { self.flush().await } else { Ok(()) }
     }
 
-    /// Whether some order's outcome is not known.
+    /// Whether some order's outcome is not known, or its end should have been seen by now.
     pub fn is_unsure(&self) -> bool {
-        self.unsure
+        let doubtful = || self.state.open_orders().iter().any(|order| self.is_doubtful(order));
+        self.unsure || self.venue.clock().is_some() && doubtful()
     }
 
     /// Asks for every order of unknown outcome.
@@ -54,7 +55,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
             let id = order.intent.client_order_id;
             let open = matches!(order.state, OrderState::Accepted | OrderState::PartiallyFilled);
             if open && !there.orders.iter().any(|known| known.client_order_id == id) {
-                self.look_up(&OrderRef::from(&order.intent)).await?;
+                self.look_up_or_doubt(&order).await?;
                 self.act().await?;
             }
         }

@@ -7,6 +7,7 @@
 
 mod journal;
 mod live;
+mod look_up;
 mod market;
 mod news;
 mod reconcile;
@@ -15,17 +16,17 @@ mod start;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use smol_str::SmolStr;
-use tradewind_core::engine::{OrderView, State};
+use tradewind_core::engine::State;
 use tradewind_core::event::{Effect, Effects, Event, EventKind, Record, Report};
 use tradewind_core::external::{External, ExternalTrade};
 use tradewind_core::instrument::{Bar, InstrumentId};
 use tradewind_core::name::{Symbol, Uid};
-use tradewind_core::order::{ClientOrderId, Fill, IntentId, OrderRef, OrderRequest, OrderState, OrderUpdate};
+use tradewind_core::order::{ClientOrderId, Fill, IntentId, OrderRef, OrderRequest, OrderUpdate};
 use tradewind_core::recovery::FillCursor;
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{Ledger, LedgerError};
 use tradewind_venues::driven::DrivenVenue;
-use tradewind_venues::port::{CancelOutcome, Lookup, OrderSnapshot, VenueError};
+use tradewind_venues::port::{CancelOutcome, VenueError};
 
 pub use journal::{Journal, decision_row, outcome_words};
 pub use news::{LastLook, News};
@@ -82,6 +83,8 @@ pub struct Driver<L, V, O> {
     pub(super) told: usize,
     /// Open orders that the venue did not know when it was asked, and since when.
     missed: BTreeMap<ClientOrderId, Timestamp>,
+    /// When amounts that differed are looked at once more.
+    pub(super) look_again: Option<Timestamp>,
     /// Open orders on the account that are not ours and were recorded.
     pub(super) external: BTreeSet<(Symbol, SmolStr)>,
     /// Who is asked what came in, right before anything is sent.
@@ -111,6 +114,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
             unsure: false,
             told: 0,
             missed: BTreeMap::new(),
+            look_again: None,
             external: BTreeSet::new(),
             last_look: None,
         }
@@ -285,93 +289,6 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
             }
         }
         Ok(())
-    }
-
-    /// Takes in where the order stands at the venue. Fills are read after the answer: an order that filled and was
-    /// forgotten between the two is then known by its fills.
-    pub(super) async fn look_up(&mut self, order: &OrderRef) -> Result<(), DriverError> {
-        let (asked_at, id) = (self.now(), order.client_order_id);
-        let answer = self.venue.lookup(order).await;
-        self.take_fills().await?;
-        match answer {
-            Lookup::Found(snapshot) => self.take_snapshot(&snapshot),
-            Lookup::NotFound => {
-                if self.is_unknown(id) {
-                    self.tell(id, OrderUpdate::NotFound { asked_at });
-                    self.unsure |= self.is_unknown(id);
-                } else {
-                    self.miss(id, asked_at);
-                }
-            }
-            Lookup::Unknown { message } => return Err(DriverError::Unsettled { order: id, message }),
-        }
-        Ok(())
-    }
-
-    /// The venue does not know an order that it had accepted. One that is still missed when the lag is over has ended, and
-    /// the venue has forgotten its id: what it traded was told by its fills. Else its instrument could never be sold.
-    fn miss(&mut self, id: ClientOrderId, asked_at: Timestamp) {
-        let mut open = self.state.open_orders();
-        open.retain(|order| matches!(order.state, OrderState::Accepted | OrderState::PartiallyFilled));
-        self.missed.retain(|missed, _| open.iter().any(|order| order.intent.client_order_id == *missed));
-        let Some(known) = open.into_iter().find(|order| order.intent.client_order_id == id) else { return };
-        tracing::warn!(order = %id, "the venue does not know an order it had accepted");
-        let first = *self.missed.entry(id).or_insert(asked_at);
-        if asked_at >= first.plus(self.state.terms().query_lag) && !known.is_ending {
-            self.missed.remove(&id);
-            self.tell(id, OrderUpdate::Expired { executed: known.filled });
-        }
-    }
-
-    fn is_unknown(&self, id: ClientOrderId) -> bool {
-        let unknown = |o: &OrderView| o.intent.client_order_id == id && o.state == OrderState::Unknown;
-        self.state.open_orders().iter().any(unknown)
-    }
-
-    /// Asks the venue for every order of unknown outcome, and for the fills of those that have ended with more than was
-    /// told. Those it does not tell of stay so, and block their instrument, until it does.
-    pub(super) async fn resolve_unknown(&mut self) -> Result<(), DriverError> {
-        self.unsure = false;
-        let asked = self.ask_for_unknown().await;
-        // What was not asked for any more is asked for the next time.
-        self.unsure |= asked.is_err();
-        asked
-    }
-
-    async fn ask_for_unknown(&mut self) -> Result<(), DriverError> {
-        for order in self.state.open_orders() {
-            if order.state != OrderState::Unknown && !order.is_ending {
-                continue;
-            }
-            match self.look_up(&OrderRef::from(&order.intent)).await {
-                Err(DriverError::Unsettled { order, message }) => {
-                    tracing::warn!(%order, message, "outcome still unknown");
-                    self.unsure = true;
-                }
-                answered => answered?,
-            }
-            self.act().await?;
-        }
-        Ok(())
-    }
-
-    fn take_snapshot(&mut self, snapshot: &OrderSnapshot) {
-        let id = snapshot.client_order_id;
-        let Some(known) = self.state.open_orders().into_iter().find(|o| o.intent.client_order_id == id)
-        else {
-            return;
-        };
-        if matches!(known.state, OrderState::Sent | OrderState::Unknown) {
-            let venue_order_id = snapshot.venue_order_id.clone();
-            self.tell(id, OrderUpdate::Accepted { venue_order_id });
-        }
-        self.missed.remove(&id);
-        match snapshot.state {
-            OrderState::Cancelled => self.tell(id, OrderUpdate::Cancelled { executed: snapshot.filled }),
-            OrderState::Expired => self.tell(id, OrderUpdate::Expired { executed: snapshot.filled }),
-            _ => {}
-        }
-        self.unsure |= self.state.awaits_fills();
     }
 
     pub(super) fn tell(&mut self, client_order_id: ClientOrderId, update: OrderUpdate) {

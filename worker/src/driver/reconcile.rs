@@ -4,6 +4,8 @@
 
 use tradewind_core::event::{EventKind, Record};
 use tradewind_core::external::External;
+use tradewind_core::money::Cash;
+use tradewind_core::name::Asset;
 use tradewind_ledger::Ledger;
 use tradewind_venues::driven::DrivenVenue;
 use tradewind_venues::port::ExternalOrder;
@@ -18,18 +20,36 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
         self.compare_balances().await
     }
 
-    /// Takes in fills, and compares the amount of each asset. Amounts read while fills came in prove nothing and are left to
-    /// the next sweep.
+    /// Takes in fills, and compares the amount of each asset.
     pub(super) async fn compare_balances(&mut self) -> Result<(), DriverError> {
+        if let Some(held) = self.read_balances().await? {
+            self.handle(self.now(), EventKind::Balances(held)).await?;
+            let differs = !self.state.balance_differences().is_empty();
+            self.look_again = differs.then(|| self.now().plus(self.state.terms().query_lag));
+        }
+        self.act().await
+    }
+
+    /// Looks once more at amounts that differed, when trades that were hidden by the venue's lag must have shown: until then
+    /// nothing is entered, and what seems not to be there is not sold. If they still differ, the next sweep says so.
+    pub async fn look_again(&mut self) -> Result<(), DriverError> {
+        if self.look_again.take_if(|at| self.venue.clock().is_some_and(|now| now > *at)).is_none() {
+            return Ok(());
+        }
+        if let Some(held) = self.read_balances().await?.filter(|held| self.state.agrees_with(held)) {
+            self.handle(self.now(), EventKind::Balances(held)).await?;
+        }
+        self.act().await
+    }
+
+    /// The account's amounts, with the fills they hold taken in. None: fills came in meanwhile, so that they prove nothing.
+    async fn read_balances(&mut self) -> Result<Option<Vec<(Asset, Cash)>>, DriverError> {
         self.take_fills().await?;
         let balances = self.venue.balances().await?;
         let read = self.journal.fill_cursor.clone();
         self.take_fills().await?;
-        if self.journal.fill_cursor == read {
-            let held = balances.into_iter().map(|balance| (balance.asset, balance.total)).collect();
-            self.handle(self.now(), EventKind::Balances(held)).await?;
-        }
-        self.act().await
+        let held = balances.into_iter().map(|balance| (balance.asset, balance.total));
+        Ok((self.journal.fill_cursor == read).then(|| held.collect()))
     }
 
     /// Records the open orders that are not ours, each once while the worker runs and once in the ledger.

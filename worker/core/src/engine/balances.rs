@@ -58,6 +58,11 @@ impl State {
         }
     }
 
+    /// Whether the venue holds what the ledger says.
+    pub fn agrees_with(&self, held: &[(Asset, Cash)]) -> bool {
+        self.differences(held).is_empty()
+    }
+
     fn differences(&self, held: &[(Asset, Cash)]) -> Vec<Difference> {
         let booked: Vec<(&Asset, Cash)> = self.books.holdings().collect();
         let of = |asset: &Asset| {
@@ -72,11 +77,15 @@ impl State {
 
     /// How much of an asset is missing at the venue, or was withdrawn though a strategy holds it.
     pub(super) fn missing(&self, asset: &Asset) -> Cash {
-        let swept = self.mismatch.differences.iter().find(|found| found.asset == *asset);
-        let swept = swept.map_or(Cash::ZERO, |found| Cash(found.amount.0.saturating_neg().max(0)));
         let withdrawn =
             self.withdrawn.iter().find(|(of, _)| of == asset).map_or(Cash::ZERO, |(_, amount)| *amount);
-        swept.saturating_add(withdrawn)
+        self.swept_away(asset).saturating_add(withdrawn)
+    }
+
+    /// How much of an asset the last sweep did not find, and nobody has said yet where it went.
+    pub(super) fn swept_away(&self, asset: &Asset) -> Cash {
+        let swept = self.mismatch.differences.iter().find(|found| found.asset == *asset);
+        swept.map_or(Cash::ZERO, |found| Cash(found.amount.0.saturating_neg().max(0)))
     }
 
     fn mismatch_halt(&self) -> Halt {

@@ -16,7 +16,7 @@ use crate::risk::{Draft, approve_exit};
 use crate::time::Millis;
 
 use super::protection::below;
-use super::state::{Exit, Order, Pace, State};
+use super::state::{Exit, Instrument, Order, Pace, State};
 
 /// How far below the mark a liquidation still sells. Wide enough for the moves of a minute, the age a mark may have, on a
 /// bad day; narrow enough that an empty book is not sold into. The mark moves, and the collar with it.
@@ -35,9 +35,17 @@ impl State {
         let Some(instrument) = self.instruments.get(held.instrument.index()) else { return Quantity::ZERO };
         let missing = self.missing(instrument.rules.symbol.base());
         let whole = there_of(held.position.sellable(), held.position.base, missing, &instrument.rules);
-        let worth = instrument.rules.notional(instrument.mark, whole);
-        let too_small = worth.is_ok_and(|worth| worth < instrument.rules.min_notional);
-        if instrument.mark.0 > 0 && too_small { Quantity::ZERO } else { whole }
+        if instrument.is_too_small(whole) { Quantity::ZERO } else { whole }
+    }
+
+    /// Whether an order could sell the position if only the venue told of all its coins. It may be that it does not yet, so
+    /// that the next sweep finds them there.
+    fn lacks_coins(&self, strategy: usize, slot: usize) -> bool {
+        let Some(held) = self.slot(strategy, slot) else { return false };
+        let Some(instrument) = self.instruments.get(held.instrument.index()) else { return false };
+        let whole = held.position.sellable();
+        let enough = whole > Quantity::ZERO && !instrument.is_too_small(whole);
+        enough && self.swept_away(instrument.rules.symbol.base()) > Cash::ZERO
     }
 
     /// Whether something is held and no order can sell it.
@@ -104,6 +112,11 @@ impl State {
             Some(approved) => {
                 self.intend(strategy, slot, approved, self.now, effects);
             }
+            None if self.lacks_coins(strategy, slot) => {
+                if let Some(exit) = self.slot_mut(strategy, slot).and_then(|held| held.exit.as_mut()) {
+                    exit.pace = Pace::Paused;
+                }
+            }
             None => self.finish_exit(strategy, slot, effects),
         }
     }
@@ -160,6 +173,14 @@ impl State {
             held.guards.clear();
         }
         self.note_dust(strategy, slot, effects);
+    }
+}
+
+impl Instrument {
+    /// Whether that much is worth less at the mark than the venue's smallest order.
+    fn is_too_small(&self, quantity: Quantity) -> bool {
+        let worth = self.rules.notional(self.mark, quantity);
+        self.mark.0 > 0 && worth.is_ok_and(|worth| worth < self.rules.min_notional)
     }
 }
 

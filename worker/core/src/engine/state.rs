@@ -132,7 +132,7 @@ pub(super) struct Exit {
 pub(super) enum Pace {
     /// It may.
     Going,
-    /// A slice has ended: the book gets time to fill again.
+    /// A slice has ended: the book gets time to fill again. Or coins are missing at the venue, perhaps only for now.
     Paused,
     /// The venue refused the order: it is not tried in a loop.
     Refused {
@@ -142,7 +142,7 @@ pub(super) enum Pace {
 }
 
 /// A refused exit is tried again after this when no bar comes before.
-const REFUSED_EXIT_WAITS: Millis = Millis(60_000);
+const REFUSED_EXIT_WAITS: Millis = Millis(10_000);
 
 impl Exit {
     pub(super) fn begin(purpose: Purpose, begun: Timestamp) -> Self {

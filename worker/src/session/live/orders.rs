@@ -45,6 +45,7 @@ impl Orders {
             self.unknown = Instant::now() + UNKNOWN;
             survived(driver.settle_unknown().await)?;
         }
+        survived(driver.look_again().await)?;
         if !pause(driver, around, Duration::ZERO).await? {
             return Ok(false);
         }

@@ -1,5 +1,6 @@
 //! What the book no longer holds: ended orders and past trades, in memory or in the store.
 
+use std::collections::VecDeque;
 use std::path::Path;
 
 use tradewind_core::money::Cash;
@@ -14,60 +15,57 @@ use super::store::{Store, StoreError};
 /// Where the past is kept.
 #[derive(Debug)]
 pub(crate) enum Archive {
-    /// Here; compact records, gone when the process is.
+    /// Here, the latest of it; gone when the process is.
     Memory(Memory),
     /// In the file. The template is the empty book that stored state is read into.
     Sqlite(Box<Store>, Box<Book>),
 }
 
-/// The past, in memory: all that is asked of it is answered at once.
+/// Ended orders and trades that a venue in memory remembers. A backtest asks for the latest ones alone, and must not grow
+/// with its data; a real venue forgets the ids of old orders too.
+const REMEMBERED: usize = 128;
+
+/// The latest past, in memory: all that is asked of it is answered at once.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    /// Where in `orders`.
-    ended: IdMap<usize>,
-    orders: Grown<Order>,
-    /// Trade number n is at n - 1.
-    trades: Grown<Trade>,
+    /// The number in `orders` of each that is remembered.
+    ended: IdMap<u64>,
+    orders: Latest<Order>,
+    /// Trade number n is number n - 1 here.
+    trades: Latest<Trade>,
 }
 
-/// Elements of a [`Grown`] that lie together.
-const BLOCK: usize = 512;
-
-/// A list that only grows, in blocks: none of what it holds is ever moved to make room.
+/// The latest elements of a list that only grows, by their numbers from 0 on.
 #[derive(Debug)]
-struct Grown<T> {
-    blocks: Vec<Vec<T>>,
-    length: usize,
+struct Latest<T> {
+    elements: VecDeque<T>,
+    forgotten: u64,
 }
 
-impl<T> Default for Grown<T> {
+impl<T> Default for Latest<T> {
     fn default() -> Self {
-        Self { blocks: Vec::new(), length: 0 }
+        Self { elements: VecDeque::new(), forgotten: 0 }
     }
 }
 
-impl<T: Copy> Grown<T> {
-    /// Appends an element; its index.
-    fn push(&mut self, element: T) -> usize {
-        match self.blocks.last_mut() {
-            Some(block) if block.len() < BLOCK => block.push(element),
-            _ => {
-                let mut block = Vec::with_capacity(BLOCK);
-                block.push(element);
-                self.blocks.push(block);
-            }
-        }
-        self.length += 1;
-        self.length - 1
+impl<T: Copy> Latest<T> {
+    /// Appends an element; its number, and the element that is forgotten for it.
+    fn push(&mut self, element: T) -> (u64, Option<T>) {
+        let oldest = if self.elements.len() < REMEMBERED { None } else { self.elements.pop_front() };
+        self.forgotten += u64::from(oldest.is_some());
+        self.elements.push_back(element);
+        (self.forgotten + self.elements.len() as u64 - 1, oldest)
     }
 
-    fn get(&self, index: usize) -> Option<T> {
-        self.blocks.get(index / BLOCK)?.get(index % BLOCK).copied()
+    fn get(&self, number: u64) -> Option<T> {
+        let index = usize::try_from(number.checked_sub(self.forgotten)?).ok()?;
+        self.elements.get(index).copied()
     }
 
-    /// All from that index on.
-    fn starting_at(&self, index: usize) -> impl Iterator<Item = T> {
-        self.blocks.iter().skip(index / BLOCK).flatten().skip(index % BLOCK).copied()
+    /// All from that number on; none when some of them are forgotten.
+    fn starting_at(&self, number: u64) -> Option<impl Iterator<Item = T>> {
+        let skipped = usize::try_from(number.checked_sub(self.forgotten)?).unwrap_or(usize::MAX);
+        Some(self.elements.iter().skip(skipped).copied())
     }
 }
 
@@ -75,15 +73,18 @@ impl Memory {
     /// Keeps what ended and traded.
     pub(crate) fn keep(&mut self, change: &Change) {
         for order in change.orders.iter().filter(|order| order.state.is_terminal()) {
-            let place = self.orders.push(*order);
-            self.ended.insert(order.client_order_id, place);
+            let (number, forgotten) = self.orders.push(*order);
+            if let Some(forgotten) = forgotten {
+                self.ended.remove(&forgotten.client_order_id);
+            }
+            self.ended.insert(order.client_order_id, number);
         }
         for trade in &change.trades {
             self.trades.push(*trade);
         }
     }
 
-    /// Whether an order of that id has ended.
+    /// Whether an order of that id has ended and is remembered.
     pub(crate) fn knows(&self, id: ClientOrderId) -> bool {
         self.ended.contains_key(&id)
     }
@@ -146,7 +147,7 @@ impl Archive {
         book: &Book,
     ) -> Result<Option<Order>, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.ended.get(&id).and_then(|place| memory.orders.get(*place))),
+            Self::Memory(memory) => Ok(memory.ended.get(&id).and_then(|number| memory.orders.get(*number))),
             Self::Sqlite(store, _) => store.order(id, book).await,
         }
     }
@@ -160,9 +161,9 @@ impl Archive {
     ) -> Result<Vec<Trade>, StoreError> {
         match self {
             Self::Memory(memory) => {
-                let skipped = usize::try_from(number).unwrap_or(usize::MAX);
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-                Ok(memory.trades.starting_at(skipped).take(limit).collect())
+                let trades = memory.trades.starting_at(number);
+                Ok(trades.ok_or(StoreError::Forgotten { number })?.take(limit).collect())
             }
             Self::Sqlite(store, _) => store.trades_after(number, limit, book).await,
         }
@@ -174,19 +175,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fills_several_blocks_is_found_at_its_place() {
-        let mut grown = Grown::default();
-        for element in 0..2 * BLOCK + 3 {
-            assert_eq!(grown.push(element), element);
+    fn the_latest_are_found_by_their_numbers_and_older_ones_are_not_passed_over() {
+        let mut latest = Latest::default();
+        let size = REMEMBERED as u64;
+        for element in 0..size + 3 {
+            let forgotten = element.checked_sub(size);
+            assert_eq!(latest.push(element), (element, forgotten));
         }
-        for index in [0, BLOCK - 1, BLOCK, 2 * BLOCK + 2] {
-            assert_eq!(grown.get(index), Some(index));
-            assert_eq!(
-                grown.starting_at(index).collect::<Vec<_>>(),
-                (index..2 * BLOCK + 3).collect::<Vec<_>>()
-            );
+        for number in [3, 4, size, size + 2] {
+            assert_eq!(latest.get(number), Some(number));
+            let rest: Vec<_> = latest.starting_at(number).unwrap().collect();
+            assert_eq!(rest, (number..size + 3).collect::<Vec<_>>());
         }
-        assert_eq!((grown.get(2 * BLOCK + 3), grown.starting_at(2 * BLOCK + 3).next()), (None, None));
-        assert_eq!(grown.starting_at(usize::MAX).next(), None);
+        assert_eq!((latest.get(2), latest.get(size + 3)), (None, None));
+        assert!(latest.starting_at(2).is_none(), "a part of them must not be taken for all");
+        assert_eq!(latest.starting_at(u64::MAX).unwrap().next(), None);
     }
 }

@@ -49,6 +49,14 @@ pub enum StoreError {
         "a change of the paper book cannot be written: {0}; free the disk or the lock, then look the order up"
     )]
     Write(#[source] sqlx::Error),
+    /// A venue in memory was asked for trades of long ago.
+    #[error(
+        "the trades after number {number} are no longer all in memory; read fills as they come, or keep the book in a file"
+    )]
+    Forgotten {
+        /// After which.
+        number: u64,
+    },
     /// Written by newer code.
     #[error(
         "the paper book has tables of version {found}, this program knows {SCHEMA_VERSION}; use a newer program"

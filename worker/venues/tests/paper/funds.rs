@@ -270,7 +270,9 @@ async fn a_cancel_between_plan_and_apply_makes_the_plan_void() {
 
 #[tokio::test]
 async fn the_port_lists_open_orders_oldest_first_and_fills_page_by_page() {
-    let mut desk = Desk::seen_at_100(&free_of_charge()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut desk = Desk::stored(&folder.path().join("paper.db"), &free_of_charge()).await;
+    desk.calm(BTC, 0, "100").await;
     let (one, other) = (desk.limit("50"), desk.limit("60"));
     let first = desk.place(Side::Buy, one, "1", minute(1)).await;
     let second = desk.place(Side::Buy, other, "1", minute(1)).await;
@@ -293,6 +295,24 @@ async fn the_port_lists_open_orders_oldest_first_and_fills_page_by_page() {
     let other = FillCursor::ByInstrument(BTreeMap::from([(symbol("BTC-USD"), 1)]));
     let refused = desk.venue.fills_since(&other).await;
     assert!(matches!(refused, Err(VenueError::Paper(PaperError::ForeignCursor))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_venue_in_memory_does_not_pass_over_trades_it_has_forgotten() {
+    let mut desk = Desk::seen_at_100(&free_of_charge()).await;
+    for n in 1..=200 {
+        let side = if n % 2 == 1 { Side::Buy } else { Side::Sell };
+        desk.place(side, OrderKind::Market, "0.1", minute(n)).await;
+        desk.calm(BTC, n, "100").await;
+    }
+    let latest = desk.venue.fills_since(&FillCursor::Sequence(190)).await.unwrap();
+    assert_eq!((latest.fills.len(), latest.fills[0].trade_id.0.as_str()), (10, "P191"));
+    let all = desk.venue.fills_since(&FillCursor::default()).await;
+    let Err(VenueError::Paper(PaperError::Store(error))) = all else { panic!("{all:?}") };
+    assert!(
+        error.to_string().starts_with("the trades after number 0 are no longer all in memory"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
