@@ -52,7 +52,7 @@ impl MariaDb {
         command.args([format!("--port={port}"), "--server-id=1".to_owned()]);
         command.args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--sync-binlog=1"]);
         command.args(["--innodb-flush-log-at-trx-commit=1", "--innodb-data-file-path=ibdata1:3M:autoextend"]);
-        command.args(["--innodb-log-file-size=8M"]).stdin(Stdio::null()).stdout(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
         let log = std::fs::File::create(at("log"))?;
         let process = command.stderr(log).spawn().map_err(BenchError::at(program))?;
         let mut server = Self { port, secret: at("secret"), process };
@@ -71,6 +71,7 @@ impl MariaDb {
                 let last = text.lines().last().unwrap_or_default();
                 return Err(BenchError::Process(format!("MariaDB does not start: {last}")));
             }
+            // paces: two looks at the log.
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -48,15 +48,17 @@ pub enum Look {
 }
 
 impl Running {
-    /// Starts one on those files with its ledger in `data_dir`, on free ports. Its log goes nowhere.
+    /// Starts one on those files with its ledger in `data_dir`, on free ports, at that speed. Its log goes nowhere.
     pub fn start(
         worker: &Path,
         file: &Path,
         market_data: &Path,
         data_dir: &Path,
+        speed: &str,
     ) -> Result<Self, BenchError> {
         let mut command = Command::new(worker);
-        command.args(["run", "--plain", "--file"]).arg(file).arg("--market-data").arg(market_data);
+        command.args(["run", "--plain", "--speed", speed, "--file"]).arg(file);
+        command.arg("--market-data").arg(market_data);
         command.arg("--data-dir").arg(data_dir);
         for flag in ["--portfolio-address", "--signals-address", "--risk-address"] {
             command.args([flag, "127.0.0.1:0"]);

@@ -53,7 +53,7 @@ pub fn run() -> Result<Vec<Figure>, BenchError> {
 
 fn one(worker: &Path) -> Result<Used, BenchError> {
     let dir = measure::scratch()?;
-    let running = Running::start(worker, Path::new(FILE), Path::new(MARKET_DATA), dir.path())?;
+    let running = Running::start(worker, Path::new(FILE), Path::new(MARKET_DATA), dir.path(), "max")?;
     let mut used = Used::default();
     while running.look() != Look::Ended {
         // A process that has ended has no memory, and keeps what was seen last.

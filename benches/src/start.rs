@@ -55,12 +55,11 @@ pub async fn run() -> Result<Vec<Figure>, BenchError> {
     let started = Instant::now();
     let size = build(&assembly, dir.path(), DECISIONS, FILLS).await?;
     let making = started.elapsed().as_secs_f64();
-    let file = dir.path().join("desk.yaml");
-    in_real_time(&root.join(desk::FILE), &file)?;
+    let file = root.join(desk::FILE);
     let (mut ready, mut memory) = (Runs::default(), Runs::default());
     for _ in 0..RUNS {
         let started = Instant::now();
-        let running = Running::start(&worker, &file, &root.join(desk::MARKET_DATA), dir.path())?;
+        let running = Running::start(&worker, &file, &root.join(desk::MARKET_DATA), dir.path(), "realtime")?;
         running.wait_ready()?;
         ready.push(started.elapsed().as_secs_f64());
         memory.push(running.status_mb("VmHWM").unwrap_or(0.0));
@@ -83,16 +82,6 @@ pub async fn run() -> Result<Vec<Figure>, BenchError> {
         Figure::new(SECTION, "making the ledger", format!("{making:.0} s")),
         Figure::new(SECTION, "peak RSS until ready", format!("{:.1} MiB", memory.most())),
     ])
-}
-
-/// The desk's YAML with its feed in real time.
-fn in_real_time(from: &Path, to: &Path) -> Result<(), BenchError> {
-    let text = std::fs::read_to_string(from).map_err(BenchError::at(from))?;
-    let slow = text.replace("speed: {max: {}}", "speed: {realTime: {}}");
-    if slow == text {
-        return Err(BenchError::Process(format!("{} names no speed to change", from.display())));
-    }
-    std::fs::write(to, slow).map_err(BenchError::at(to))
 }
 
 /// Makes a ledger of at least that many decisions and fills in `dir`, and the venue's book beside it.

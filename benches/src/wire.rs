@@ -186,7 +186,7 @@ async fn connect(dir: &Path, address: SocketAddr) -> Result<BinanceUs, BenchErro
     let mut venue = BinanceUs::new(settings, clock).map_err(|error| failed(&error))?;
     // Its question for maintenance is held back already.
     venue.read_rules().await.ok();
-    // A budget that was told a larger limit fills in its own time: a minute for all of it, of which a fifth is kept.
+    // paces: a budget that was told a larger limit fills in its own time, a minute for all of it, of which a fifth is kept.
     tokio::time::sleep(Duration::from_secs(20)).await;
     venue.refresh().await.map_err(|error| failed(&error))?;
     Ok(venue)
@@ -241,6 +241,7 @@ async fn driver(
     };
     let mut driver = Driver::recover(start).await?;
     let wait = driver.state.first_send().since(driver.now()).0;
+    // paces: as the worker does at its start, until what a predecessor signed is over.
     tokio::time::sleep(Duration::from_millis(u64::try_from(wait).unwrap_or(0))).await;
     driver.settle(config, driver.now()).await?;
     Ok(driver)

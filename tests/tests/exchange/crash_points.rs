@@ -23,9 +23,9 @@ use super::mariadb::{Database, Server};
 use super::{history, in_database};
 
 /// What decides where a worker ends; known to programs that are built for tests only.
-const VARIABLE: &str = "TRADEWIND_CRASH_POINT";
+pub(super) const VARIABLE: &str = "TRADEWIND_CRASH_POINT";
 /// Where within a point.
-const PLACES: [&str; 3] = ["before", "unanswered", "after"];
+pub(super) const PLACES: [&str; 3] = ["before", "unanswered", "after"];
 /// Points of each start.
 const AT_START: [&str; 4] = ["history", "open-orders", "fills", "balances"];
 /// A point of a start after an order was left open.
@@ -42,7 +42,7 @@ const AT_ONCE: usize = 8;
 const BARS: usize = 500;
 
 /// The exit by SIGKILL that the point itself made.
-fn assert_killed(ended: &Ended, at: &str) {
+pub(super) fn assert_killed(ended: &Ended, at: &str) {
     assert_eq!(
         ended.signal,
         Some(9),

@@ -15,10 +15,14 @@ use tradewind_tests::{block_on, books, until};
 use tradewind_venue_simulator::exchange::{Kind, Side};
 use tradewind_venue_simulator::faults::Fault;
 
+mod bus;
 mod crash_points;
 #[path = "../../../worker/ledger/tests/common/mariadb.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the ledger's own tests use the rest")]
 mod mariadb;
+#[path = "../../../worker/tests/bus/server.rs"]
+#[allow(dead_code, reason = "the bus's own tests use the rest")]
+mod redis_server;
 
 /// What the databases of the ledger's own tests are opened with.
 const TAG: Incarnation = Incarnation(7);
