@@ -216,19 +216,15 @@ async fn driver(
     venue: BinanceUs,
     observer: Decided,
 ) -> Result<Driver<SqliteLedger, BinanceUs, Decided>, BenchError> {
-    let config = config(&desk::assembly(Path::new("."))?.config)?;
+    let assembly = desk::assembly(Path::new("."))?;
+    let config = config(&assembly.config)?;
     let mut instruments = Vec::new();
     for index in 0..INSTRUMENTS {
         let rules = venue.rules(&symbol(index)?).map_err(|error| wrong(&error.to_string()))?;
         instruments.push(InstrumentSpec { rules: rules.rules.clone(), interval: BAR });
     }
     let rules = instruments.iter().map(|instrument| instrument.rules.clone()).collect();
-    let options = tradewind_ledger::SqliteOptions {
-        account: config.account.uid,
-        account_name: config.account.name.clone(),
-        ..intents::options(&desk::assembly(Path::new("."))?)
-    };
-    let ledger = SqliteLedger::open(&dir.join("ledger.db"), &options).await?;
+    let ledger = SqliteLedger::open(&dir.join("ledger.db"), &intents::options(&assembly)).await?;
     let start = Start {
         config: config.clone(),
         instruments,

@@ -1,8 +1,9 @@
 //! From the patch that sets `spec.halted` to the worker's gate, and to the last entry cancelled at the venue.
 //!
-//! Twenty strategies of one account, which order at every bar, four bars a second: eighty orders a second; each halt is of one of them, latched as
-//! ever, and resumed before the next. The gate is closed when the worker says `halted`: from then on the engine denies
-//! entries. The reference is a bare watch of the same objects, opened here: nothing on this API server sees it earlier.
+//! Twenty strategies of one account, which order at every bar, four bars a second: eighty orders a second. Each halt is of
+//! one of them, latched as ever, and resumed before the next. The gate is closed when the worker says `halted`: from then
+//! on the engine denies entries. The reference is a bare watch of the same objects, opened here: nothing on this API
+//! server sees it earlier.
 
 use std::sync::{Arc, Mutex};
 
