@@ -57,8 +57,10 @@ pub use status::{AccountTrading, ExchangeAccountStatus, GrantStatus, WorkerStatu
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!self.allowLive || !has(self.venue.paper)")
     .message("allowLive must be false on a paper venue, which has no real money; set allowLive to false or name a real venue"))]
-#[x_kube(validation = Rule::new("has(self.venue.paper) == has(self.marketData.replay)")
-    .message("a real venue takes its bars from itself and a paper venue from a data set; write marketData: {venue: {}} for the one and marketData: {replay: {dataSet: …}} for the other"))]
+#[x_kube(validation = Rule::new("!has(self.venue.paper) || has(self.marketData.replay)")
+    .message("a paper venue has no market of its own and takes its bars from a data set; write marketData: {replay: {dataSet: …}}"))]
+#[x_kube(validation = Rule::new("!has(self.venue.binanceUs) || !has(self.marketData.replay) || self.venue.binanceUs.endpoint.matches('^https?://(localhost|127([.][0-9]{1,3}){3}|\\\\[::1\\\\]|[-a-z0-9]+[.][-a-z0-9]+[.]svc([.]cluster[.]local)?)(:[0-9]{1,5})?/?$')")
+    .message("recorded bars say nothing of what a real venue trades at now; write marketData: {venue: {}}, or name a simulator of the venue by an endpoint on the loopback address or by a Service of the cluster (NAME.NAMESPACE.svc)"))]
 #[x_kube(validation = Rule::new("has(self.venue.paper) == has(oldSelf.venue.paper)")
     .message("the kind of venue is immutable, for the ledger holds what happened there; create a second account"))]
 #[x_kube(validation = Rule::new("has(self.ledger.sqlite) == has(oldSelf.ledger.sqlite)")
@@ -317,7 +319,8 @@ pub struct OtherFeeAsset {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum MarketData {
-    /// Recorded bars of a data set; for a paper venue.
+    /// Recorded bars of a data set; for a paper venue, or a simulator of a real one on the loopback address or behind a
+    /// Service of the cluster.
     Replay(Replay),
     /// Candles and prices of the venue itself, as they come; for a real venue.
     Venue(VenueData),

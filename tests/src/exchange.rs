@@ -149,6 +149,19 @@ impl Venue {
         fs::write(self.keys().join("apiSecret"), SECRET).unwrap();
     }
 
+    /// Has the desk trade on recorded bars of that length, as fast as it can, instead of the exchange's own.
+    pub fn record(&self, bar: &str, candles: &str) {
+        let data = self.dir.path().join("data/recorded");
+        fs::create_dir_all(&data).unwrap();
+        let rules = "{symbol: BTC-USD, tick: '0.001', lot: '0.0000001', minNotional: '1'}";
+        let instruments = format!("quoteCurrency: USD\nbar: {bar}\ninstruments:\n- {rules}\n");
+        fs::write(data.join("instruments.yaml"), instruments).unwrap();
+        fs::write(data.join(format!("BTC-USD_{bar}.csv")), candles).unwrap();
+        let desk = fs::read_to_string(self.file()).unwrap();
+        let recorded = "{replay: {dataSet: recorded, speed: {max: {}}}}";
+        fs::write(self.file(), desk.replace("{venue: {bar: 1m}}", recorded)).unwrap();
+    }
+
     /// Its YAML.
     pub fn file(&self) -> PathBuf {
         self.dir.path().join("desk.yaml")

@@ -12,6 +12,7 @@ use tradewind_core::instrument::{InstrumentId, InstrumentRules};
 use tradewind_core::money::Cash;
 use tradewind_core::name::Symbol;
 use tradewind_core::time::Millis;
+use tradewind_crds::exchange_account::Venue;
 use tradewind_crds::load::{self, Loaded};
 use tradewind_crds::objects::{Key, Objects};
 use tradewind_crds::problem::Problems;
@@ -54,7 +55,7 @@ pub struct Assembly {
 }
 
 /// Where the bars of an account come from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Market {
     /// A data set.
     Recorded(DataSet),
@@ -66,6 +67,14 @@ pub enum Market {
 }
 
 impl Market {
+    /// What that configuration says; a data set is looked for in those folders.
+    pub fn of(config: &MarketDataConfig, dirs: &[PathBuf]) -> Result<Self, MarketDataError> {
+        match config {
+            MarketDataConfig::Replay { data_set, .. } => DataSet::find(data_set, dirs).map(Self::Recorded),
+            MarketDataConfig::Venue { bar } => Ok(Self::Venue { bar: *bar }),
+        }
+    }
+
     /// Length of the bars.
     pub fn bar(&self) -> Millis {
         match self {
@@ -112,6 +121,12 @@ impl Chosen {
     /// The account alone, for what must be known before its strategies can be resolved.
     pub fn account(&self) -> Result<ResolvedAccount, AssemblyError> {
         resolve_account(&self.loaded.objects, &self.key).map_err(AssemblyError::Problems)
+    }
+
+    /// Whether the account is on paper.
+    pub fn is_paper(&self) -> bool {
+        let account = self.loaded.objects.account(&self.key);
+        account.is_some_and(|account| matches!(account.spec.venue, Venue::Paper(_)))
     }
 
     /// The data set the account replays; none if its bars are its venue's.
@@ -270,7 +285,8 @@ fn choose_account(
     }
 }
 
-fn catalog_of(data: &Market, instruments: &[InstrumentRules]) -> Catalog {
+/// What strategies can name.
+pub(crate) fn catalog_of(data: &Market, instruments: &[InstrumentRules]) -> Catalog {
     let dir = data.recorded().and_then(|data| data.dir().file_name());
     let name = dir.map_or_else(|| VENUE.to_owned(), |name| name.to_string_lossy().into_owned());
     let symbols = instruments.iter().map(|rules| rules.symbol.clone()).collect();

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tradewind_worker::commands::{self, CommandError};
+use tradewind_worker::session::in_time;
 
 /// Trades one exchange account: from market data to signal, size, risk checks, order and fill.
 #[derive(Debug, Parser)]
@@ -55,8 +56,8 @@ async fn dispatch(command: &Command) -> Result<ExitCode, CommandError> {
     let mut out = std::io::stdout();
     let out: &mut dyn std::io::Write = &mut out;
     match command {
-        Command::Run(options) => Box::pin(commands::run::execute(options, out)).await?,
-        Command::Cluster(options) => commands::cluster::execute(options).await?,
+        Command::Run(options) => Box::pin(in_time(commands::run::execute(options, out))).await?,
+        Command::Cluster(options) => Box::pin(in_time(commands::cluster::execute(options))).await?,
         Command::Backtest(options) => commands::backtest::execute(options, out).await?,
         Command::Validate(options) => {
             return Ok(if commands::validate::execute(options, out)? {

@@ -20,8 +20,8 @@ use tradewind_core::recovery::{FillCursor, LedgerIdentity};
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::MemoryLedger;
 use tradewind_venues::{
-    AssetBalance, CancelOutcome, DrivenVenue, FillPage, Lookup, OpenOrders, PlaceOutcome, Venue, VenueError,
-    VenueTerms,
+    AssetBalance, CancelOutcome, DrivenVenue, FillPage, Lookup, OpenOrders, OrderSnapshot, PlaceOutcome,
+    Venue, VenueError, VenueTerms,
 };
 use tradewind_worker::driver::{Driver, DriverError, Journal, Observer, Start};
 
@@ -36,6 +36,8 @@ struct World {
     now: i64,
     sent: Vec<OrderRequest>,
     answers: bool,
+    /// Where the last order stands when it is looked up; none: it is not found.
+    stands: Option<OrderState>,
 }
 
 struct Exchange(Rc<RefCell<World>>);
@@ -59,8 +61,20 @@ impl Venue for Exchange {
         CancelOutcome::NotFound
     }
 
-    async fn lookup(&mut self, _order: &OrderRef) -> Lookup {
-        Lookup::NotFound
+    async fn lookup(&mut self, order: &OrderRef) -> Lookup {
+        let world = self.0.borrow();
+        let (Some(state), Some(sent)) = (world.stands, world.sent.last()) else { return Lookup::NotFound };
+        assert_eq!(sent.client_order_id, order.client_order_id);
+        Lookup::Found(OrderSnapshot {
+            client_order_id: sent.client_order_id,
+            venue_order_id: "V1".into(),
+            symbol: sent.symbol.clone(),
+            side: sent.side,
+            kind: sent.kind,
+            quantity: sent.quantity,
+            filled: Quantity(0),
+            state,
+        })
     }
 
     async fn open_orders(&mut self) -> Result<OpenOrders, VenueError> {
@@ -183,7 +197,7 @@ async fn rise(world: &Rc<RefCell<World>>, driver: &mut Driver<MemoryLedger, Exch
 }
 
 fn world(answers: bool) -> Rc<RefCell<World>> {
-    Rc::new(RefCell::new(World { now: START + 4 * MINUTE, sent: Vec::new(), answers }))
+    Rc::new(RefCell::new(World { now: START + 4 * MINUTE, sent: Vec::new(), answers, stands: None }))
 }
 
 #[tokio::test]
@@ -239,6 +253,27 @@ async fn an_order_of_unknown_outcome_is_sent_again_only_when_its_signature_skew_
     let sent = world.borrow().sent.clone();
     assert_eq!(sent.len(), 2);
     assert_eq!(sent[0].client_order_id, sent[1].client_order_id);
+}
+
+#[tokio::test]
+async fn an_order_that_is_looked_up_and_stands_as_refused_has_ended() {
+    // Whether its answer was lost, or said that it was accepted.
+    for answered in [false, true] {
+        let world = world(true);
+        let mut driver = driver(&world, MemoryLedger::new(identity(1)), Millis(0)).await;
+        world.borrow_mut().now = driver.state.first_send().0;
+        driver.settle(config(), Timestamp(0)).await.unwrap();
+        world.borrow_mut().answers = answered;
+        rise(&world, &mut driver).await;
+        world.borrow_mut().answers = true;
+        world.borrow_mut().stands = Some(OrderState::Rejected);
+        world.borrow_mut().now += 60_000;
+        driver.settle_unknown().await.unwrap();
+        assert!(driver.state.open_orders().is_empty(), "{:?}", driver.state.open_orders());
+        assert!(!driver.is_unsure(), "it is asked for no more");
+        driver.tick().await.unwrap();
+        assert_eq!(world.borrow().sent.len(), 1, "and not sent again");
+    }
 }
 
 #[tokio::test]

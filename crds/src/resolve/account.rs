@@ -153,13 +153,8 @@ pub(super) fn named_policy(objects: &Objects, from: &ObjectId, name: &str) -> Re
 
 fn market_data(object: &ExchangeAccount, is_paper: bool, check: &mut Check<'_>) -> Option<MarketDataConfig> {
     let replay = match &object.spec.market_data {
-        wire::MarketData::Replay(replay) if is_paper => replay,
-        wire::MarketData::Replay(replay) => {
-            let fix = "write marketData: {venue: {}}";
-            let message = "recorded bars say nothing of what a real venue trades at now";
-            check.add("spec.marketData.replay.dataSet", &replay.data_set, message, fix);
-            return None;
-        }
+        // Where the venue is not one to try things out on, the schema and the worker refuse it.
+        wire::MarketData::Replay(replay) => replay,
         wire::MarketData::Venue(_) if is_paper => {
             let fix = "write marketData: {replay: {dataSet: …}} or name a real venue";
             check.add("spec.marketData.venue", "{}", "a paper venue has no market of its own", fix);

@@ -203,7 +203,12 @@ fn venue_cases() -> Vec<Case> {
     };
     let candle = |bar: &str| with(json!({"marketData": {"venue": {"bar": bar}}}));
     let replay = json!({"venue": null, "replay": {"dataSet": "coinbase-1h", "speed": {"max": {}}}});
-    let paper_on_venue = json!({"spec": {"marketData": {"replay": null, "venue": {"bar": "1m"}}}});
+    let recorded_at = |url: &str| {
+        let mut account = endpoint(url);
+        merge(&mut account, &json!({"spec": {"marketData": replay.clone()}}));
+        account
+    };
+    let paper_on_venue = |bar: &str| json!({"spec": {"marketData": {"replay": null, "venue": {"bar": bar}}}});
     let paper = json!({"spec": {
         "venue": {"binanceUs": null, "paper": {
             "quoteCurrency": "USD", "balances": [{"asset": "USD", "amount": "1"}],
@@ -219,9 +224,15 @@ fn venue_cases() -> Vec<Case> {
     vec![
         create(
             ACCOUNT,
-            "a real venue takes its bars from itself and a paper venue from a data set",
+            "a paper venue has no market of its own",
             with(json!({"allowLive": true})),
-            [with(json!({"marketData": replay})), paper_on_venue],
+            [paper_on_venue("1m"), paper_on_venue("1h")],
+        ),
+        create(
+            ACCOUNT,
+            "recorded bars say nothing of what a real venue trades at now",
+            recorded_at("http://simulator.desk.svc:8080"),
+            [recorded_at("https://api.binance.us"), recorded_at("https://127.0.0.1.example.com")],
         ),
         change(
             ACCOUNT,

@@ -263,7 +263,7 @@ impl Worker {
             if self.orders.iter().any(|own| client_id(own.intent) == order.id) {
                 continue;
             }
-            if let Origin::Lost(intent) = Origin::of(order.id, OURS, &[STRATEGY], self.next_intent) {
+            if let Origin::Lost(intent) = Origin::of(order.id, OURS, &[STRATEGY], self.next_intent, &[]) {
                 self.next_intent = intent.0 + 1;
                 lost = true;
             }

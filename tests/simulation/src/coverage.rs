@@ -81,7 +81,7 @@ pub struct Coverage {
     pub starts: u64,
 }
 
-/// The steps an order can take in the ledger, by the table of the protocol and the engine that applies it.
+/// The steps an order takes in the ledger: all that the table of the protocol has, but for those that no run can take (see the test).
 pub const STEPS: &[(OrderState, OrderState)] = &[
     (OrderState::Intended, OrderState::Sent),
     (OrderState::Intended, OrderState::Unknown),
@@ -149,5 +149,95 @@ impl Coverage {
                 || STEPS.iter().any(|(from, to)| format!("{from} -> {to}") == *name)
         };
         self.lines().into_iter().filter(|(name, times)| *times < least && listed(name)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tradewind_core::money::Quantity;
+    use tradewind_core::protocol::{End, OrderInput, Stage, VenueTerms, transition};
+    use tradewind_core::time::{Millis, Timestamp};
+
+    use super::*;
+
+    const TERMS: VenueTerms =
+        VenueTerms { signature_life: Millis(5_000), clock_skew: Millis(500), query_lag: Millis(5_000) };
+
+    /// Steps of the table that no run can take, and why: they are there for drivers and venues that are not these.
+    const NOT_TAKEN: &[(OrderState, OrderState, &str)] = &[
+        (
+            OrderState::Sent,
+            OrderState::PartiallyFilled,
+            "a sending is over, one way or other, before fills are read",
+        ),
+        (OrderState::Sent, OrderState::Filled, "as before"),
+        (
+            OrderState::Sent,
+            OrderState::Cancelled,
+            "a cancel is sent when the venue has said that it has the order",
+        ),
+        (
+            OrderState::Sent,
+            OrderState::Expired,
+            "an end is read in a look-up, which tells first that the venue has it",
+        ),
+        (OrderState::Unknown, OrderState::Cancelled, "as before"),
+        (OrderState::Unknown, OrderState::Expired, "as before"),
+        (OrderState::Unknown, OrderState::Rejected, "this venue keeps no order that it refused"),
+        (OrderState::Cancelled, OrderState::Filled, "this venue's word of how much was executed is true"),
+        (OrderState::Expired, OrderState::Filled, "as before"),
+    ];
+
+    fn inputs() -> Vec<OrderInput> {
+        let (signature, some) = (TERMS.sign(Timestamp(1)), Quantity(1));
+        vec![
+            OrderInput::Durable,
+            OrderInput::Send { at: Timestamp(1) },
+            OrderInput::Throttle,
+            OrderInput::Withhold,
+            OrderInput::Renew { signature },
+            OrderInput::Accept,
+            OrderInput::FillPart { quantity: some },
+            OrderInput::FillRest,
+            OrderInput::Cancel { missing: Quantity(0) },
+            OrderInput::Cancel { missing: some },
+            OrderInput::Expire { missing: Quantity(0) },
+            OrderInput::Expire { missing: some },
+            OrderInput::Lapse,
+            OrderInput::Reject,
+            OrderInput::LoseTrack,
+            OrderInput::NotFound { asked_at: Timestamp(i64::MAX) },
+        ]
+    }
+
+    /// All that can be reached from the beginning of an order, or of one that a worker left behind.
+    fn of_the_table() -> BTreeSet<(OrderState, OrderState)> {
+        let signature = TERMS.sign(Timestamp(1));
+        let mut known = vec![Stage::Intended { signature }, Stage::Orphaned { signature }];
+        known.extend([End::Cancelled, End::Expired].map(|end| Stage::Ending { end, missing: Quantity(1) }));
+        let mut steps = BTreeSet::new();
+        let mut next = 0;
+        while let Some(from) = known.get(next).copied() {
+            next += 1;
+            for to in inputs().into_iter().filter_map(|input| transition(from, input, &TERMS).ok()) {
+                steps.insert((from.state(), to.state()));
+                if !known.contains(&to) {
+                    known.push(to);
+                }
+            }
+        }
+        steps.retain(|(from, to)| from != to);
+        steps
+    }
+
+    #[test]
+    fn every_step_of_the_table_is_counted_or_has_a_reason_why_it_is_not_taken() {
+        let taken = STEPS.iter().copied();
+        let not_taken = NOT_TAKEN.iter().map(|(from, to, _)| (*from, *to));
+        let listed: BTreeSet<_> = taken.chain(not_taken).collect();
+        assert_eq!(listed, of_the_table());
+        assert_eq!(listed.len(), STEPS.len() + NOT_TAKEN.len(), "one is listed twice");
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use smol_str::SmolStr;
 use tradewind_core::event::{HaltChange, Record};
+use tradewind_core::external::External;
 use tradewind_core::halt::Halt;
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::name::{Symbol, Uid};
@@ -44,6 +45,7 @@ struct Audit {
     hash: blake3::Hash,
     rows: u64,
     trades: BTreeSet<(Symbol, TradeId)>,
+    externals: BTreeSet<(Symbol, SmolStr)>,
 }
 
 impl Audit {
@@ -51,6 +53,15 @@ impl Audit {
         if let Record::Fill { fill, .. } = record
             && !self.trades.insert((fill.symbol.clone(), fill.trade_id.clone()))
         {
+            return;
+        }
+        // What is seen again is no new row.
+        let seen = match record {
+            Record::External(External::Order { order, .. }) => Some((&order.symbol, &order.venue_order_id)),
+            Record::External(External::Trade(trade)) => Some((&trade.symbol, &trade.trade_id.0)),
+            _ => None,
+        };
+        if seen.is_some_and(|(symbol, id)| !self.externals.insert((symbol.clone(), id.clone()))) {
             return;
         }
         let row = serde_json::to_vec(record).unwrap_or_default();
@@ -167,7 +178,12 @@ impl Stores {
             ledger: MemoryLedger::new(identity),
             orders: BTreeMap::new(),
             heads: Vec::new(),
-            audit: Audit { hash: blake3::hash(&OURS.0.to_be_bytes()), rows: 0, trades: BTreeSet::new() },
+            audit: Audit {
+                hash: blake3::hash(&OURS.0.to_be_bytes()),
+                rows: 0,
+                trades: BTreeSet::new(),
+                externals: BTreeSet::new(),
+            },
             halts: BTreeMap::new(),
         };
         Self {

@@ -10,7 +10,7 @@ use tradewind_core::recovery::History;
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{LedgerReader, MysqlReader, SqliteOptions};
 use tradewind_tests::exchange::Venue;
-use tradewind_tests::process::Worker;
+use tradewind_tests::process::{Worker, run};
 use tradewind_tests::{block_on, books, until};
 use tradewind_venue_simulator::exchange::{Kind, Side};
 use tradewind_venue_simulator::faults::Fault;
@@ -20,6 +20,7 @@ mod crash_points;
 #[path = "../../../worker/ledger/tests/common/mariadb.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the ledger's own tests use the rest")]
 mod mariadb;
+mod recorded;
 #[path = "../../../worker/tests/bus/server.rs"]
 #[allow(dead_code, reason = "the bus's own tests use the rest")]
 mod redis_server;
@@ -180,6 +181,24 @@ fn a_ledger_in_a_database_is_traded_on_killed_and_gone_on_with() {
     assert!(!log.contains(mariadb::PASSWORD), "{log}");
     bought_once_by(&venue, &history(&database, "default/real"));
     assert!(!venue.state().join("ledger.db").exists(), "there is one ledger");
+
+    // Without a worker it is asked, halted and resumed as one in a file is.
+    let at = format!("127.0.0.1:{}/{}", database.server.port(), database.name);
+    let user = database.secret.path().to_str().unwrap();
+    let place = ["--mysql", &at, "--credentials", user, "--plain-text", "--ledger", "default/real"];
+    let command = |arguments: &[&str]| {
+        let ended = run(&[arguments, &place].concat());
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.err);
+        ended.out
+    };
+    assert!(command(&["explain", "--strategy", "rise"]).contains("Enter"), "why it bought");
+    let said = command(&["halt", "--reason", "a look at it", "--by", "a person"]);
+    assert!(said.contains("resume it with: tradewind-worker resume account.real."), "{said}");
+    assert!(said.contains(&place.join(" ")), "{said}");
+    let halts = history(&database, "default/real").halts;
+    assert_eq!(halts.len(), 1, "{halts:?}");
+    command(&["resume", &halts[0].name, "--by", "a person"]);
+    assert!(history(&database, "default/real").halts.is_empty());
 }
 
 #[test]

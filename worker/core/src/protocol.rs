@@ -7,6 +7,8 @@
 //!
 //! What it must not do: read a clock, or take a missing answer for a "no".
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::money::Quantity;
@@ -416,29 +418,42 @@ impl Stand {
 pub enum Origin {
     /// This ledger made it; its story has ended.
     Ended,
-    /// Its id bears this ledger's tag, and the ledger never made it: it has lost a commit.
+    /// Its id bears this ledger's tag, and the ledger never made it: it has lost a commit, or is a copy of before.
     Lost(IntentId),
     /// Somebody else's: of another ledger, or made by hand. It is never sold.
     External,
 }
 
-/// How far beyond the last intent a lost one is looked for.
+/// How far beyond the last intent, and beyond the last before numbers that were left out, a lost one is looked for.
 const LOST_AT_MOST: u64 = 4096;
 
 impl Origin {
-    /// Whose that order is, by the ids this ledger has made and would make next.
-    pub fn of(id: ClientOrderId, ours: Incarnation, strategies: &[Uid], next_intent: u64) -> Self {
+    /// Whose that order is, by the ids this ledger has made and would make next. `left_out` are the numbers below
+    /// `next_intent` that it never gave, rising: a copy of a ledger leaves out a thousand million, and what was made after
+    /// the copy has the first of them.
+    pub fn of(
+        id: ClientOrderId,
+        ours: Incarnation,
+        strategies: &[Uid],
+        next_intent: u64,
+        left_out: &[Range<u64>],
+    ) -> Self {
         if id.incarnation() != ours {
             return Self::External;
         }
-        let beyond = next_intent.saturating_add(LOST_AT_MOST);
         let is =
             |intent: &IntentId| strategies.iter().any(|s| ClientOrderId::derive(ours, *s, *intent) == id);
         // What is told again is mostly what ended last.
-        if (0..next_intent).rev().map(IntentId).any(|intent| is(&intent)) {
-            return Self::Ended;
+        let mut end = next_intent;
+        for gap in left_out.iter().rev().chain(std::iter::once(&(0..0))) {
+            if (gap.end..end).rev().map(IntentId).any(|intent| is(&intent)) {
+                return Self::Ended;
+            }
+            end = gap.start;
         }
-        if let Some(lost) = (next_intent..beyond).map(IntentId).find(is) {
+        let beyond = next_intent..next_intent.saturating_add(LOST_AT_MOST);
+        let gaps = left_out.iter().map(|gap| gap.start..gap.end.min(gap.start.saturating_add(LOST_AT_MOST)));
+        if let Some(lost) = std::iter::once(beyond).chain(gaps).flatten().map(IntentId).find(is) {
             return Self::Lost(lost);
         }
         // Our tag on an id of a strategy that is gone, or of nobody: nothing to lean on.

@@ -187,8 +187,26 @@ fn only_the_writer_moves_an_order_and_only_from_where_it_stands() {
 #[test]
 fn an_order_with_our_tag_that_the_ledger_never_made_is_lost_not_external() {
     let (ours, strategy) = (Incarnation(7), Uid(Uuid::from_u128(1)));
-    let of = |id| Origin::of(id, ours, &[strategy], 5);
+    let of = |id| Origin::of(id, ours, &[strategy], 5, &[]);
     assert_eq!(of(ClientOrderId::derive(ours, strategy, IntentId(4))), Origin::Ended);
     assert_eq!(of(ClientOrderId::derive(ours, strategy, IntentId(6))), Origin::Lost(IntentId(6)));
     assert_eq!(of(ClientOrderId::derive(Incarnation(8), strategy, IntentId(4))), Origin::External);
+}
+
+#[test]
+fn an_order_made_after_the_copy_that_was_restored_is_lost_and_found_at_once() {
+    let (ours, strategy, far) = (Incarnation(7), Uid(Uuid::from_u128(1)), 1_000_000_000);
+    let id = |number| ClientOrderId::derive(ours, strategy, IntentId(number));
+    // Five orders, a copy, and after it was restored two more; then the same again.
+    let (first, second) = (5..far + 5, far + 7..2 * far + 7);
+    let of =
+        |number| Origin::of(id(number), ours, &[strategy], 2 * far + 9, &[first.clone(), second.clone()]);
+    for ended in [1, 4, far + 5, far + 6, 2 * far + 7, 2 * far + 8] {
+        assert_eq!(of(ended), Origin::Ended, "{ended}");
+    }
+    for lost in [5, 6, 4_100, far + 7, 2 * far + 9] {
+        assert_eq!(of(lost), Origin::Lost(IntentId(lost)), "{lost}");
+    }
+    // What no ledger came near is nobody's.
+    assert_eq!(of(far / 2), Origin::External);
 }

@@ -4,6 +4,7 @@
 //! feed positions), as of the same commit.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -22,6 +23,8 @@ use crate::time::{Millis, Timestamp};
 pub struct History {
     /// The number the next intent gets.
     pub next_intent: u64,
+    /// Numbers from one to the next that no intent of this ledger has, rising.
+    pub left_out: Vec<Range<u64>>,
     /// Orders that are not in a terminal state, by rising number.
     pub open_orders: Vec<OpenOrder>,
     /// Every fill ever booked, in the order it was booked.

@@ -5,11 +5,13 @@ mod common;
 
 use common::*;
 use tradewind_core::engine::State;
-use tradewind_core::event::{Effect, Effects, EventKind, HaltChange, Report};
-use tradewind_core::halt::HaltOrigin;
-use tradewind_core::money::Quantity;
+use tradewind_core::event::{Effect, Effects, EventKind, HaltChange, Record, Report};
+use tradewind_core::external::External;
+use tradewind_core::halt::{HaltAction, HaltOrigin, HaltScope};
+use tradewind_core::money::{Cash, Price, Quantity};
 use tradewind_core::order::{
-    Attempt, ClientOrderId, IntentId, OrderRequest, OrderState, OrderUpdate, Purpose,
+    Attempt, ClientOrderId, Fee, Fill, IntentId, Liquidity, OrderRequest, OrderState, OrderUpdate, Purpose,
+    Side, TradeId,
 };
 use tradewind_core::protocol::{Origin, VenueTerms};
 use tradewind_core::time::{Millis, Timestamp};
@@ -133,6 +135,40 @@ fn an_order_of_ours_that_the_ledger_never_made_stops_entries_and_keeps_its_numbe
 }
 
 #[test]
+fn a_fill_of_an_order_made_after_the_copy_that_was_restored_stops_entries_and_is_kept() {
+    let mut desk = Desk::new(vec![strategy(1, &["BTC-USD"])], &["BTC-USD"]);
+    desk.warm(0);
+    // Two orders, a copy; a third order; the copy is restored, and a restored ledger leaves numbers out.
+    let mut known = history(&desk);
+    (known.next_intent, known.left_out) = (1_000_000_003, vec![3..1_000_000_003]);
+    desk.state = State::recover(&desk.config, desk.specs.clone(), identity(), &known).unwrap();
+    let third = ClientOrderId::derive(identity().incarnation, strategy(1, &[]).uid, IntentId(3));
+    let now = desk.now();
+    let fill = Fill {
+        trade_id: TradeId("T-1".into()),
+        client_order_id: third,
+        symbol: "BTC-USD".parse().unwrap(),
+        side: Side::Buy,
+        price: Price(100_00),
+        quantity: Quantity(1_000),
+        fee: Fee { asset: "USD".parse().unwrap(), amount: Cash::ZERO },
+        liquidity: Liquidity::Taker,
+        at: now,
+    };
+    for _ in 0..2 {
+        let effects = desk.tell(EventKind::Fill(fill.clone()));
+        let kept = records(&effects);
+        assert!(
+            kept.iter().any(|record| matches!(record, Record::External(External::Trade(trade)) if trade.trade_id == fill.trade_id)),
+            "{effects:?}"
+        );
+    }
+    assert_eq!(desk.state.halts()[0].origin, HaltOrigin::LedgerUnknown);
+    assert!(intents(&desk.bar(0, "110")).is_empty());
+    assert_eq!(desk.state.checkpoint().next_intent, 1_000_000_003, "nothing below is given again");
+}
+
+#[test]
 fn the_number_of_a_lost_intent_stays_given_for_every_later_start() {
     let mut desk = Desk::new(vec![strategy(1, &["BTC-USD"])], &["BTC-USD"]);
     desk.warm(0);
@@ -149,6 +185,25 @@ fn the_number_of_a_lost_intent_stays_given_for_every_later_start() {
     }
     desk.warm(0);
     assert_eq!(intents(&desk.bar(0, "110"))[0].id, IntentId(4));
+}
+
+#[test]
+fn a_cancel_is_repeated_while_its_order_stands() {
+    let mut desk = Desk::new(vec![strategy(1, &["BTC-USD"])], &["BTC-USD"]);
+    desk.warm(0);
+    let effects = desk.bar(0, "110");
+    let sent = desk.durable(&effects).remove(0);
+    desk.accept(&sent);
+    let halted = HaltChange::Set(halt("h", HaltScope::Account, HaltAction::CancelEntries));
+    assert_eq!(cancels(&desk.tell(EventKind::HaltChange(halted))).len(), 1);
+    let start = desk.now();
+    // Its answer is lost: nothing is told.
+    assert!(cancels(&later(&mut desk, start, 2_999, EventKind::Timer)).is_empty());
+    assert_eq!(cancels(&later(&mut desk, start, 3_000, EventKind::Timer)), [sent.client_order_id]);
+    assert!(cancels(&later(&mut desk, start, 5_999, EventKind::Timer)).is_empty());
+    assert_eq!(cancels(&later(&mut desk, start, 6_000, EventKind::Timer)), [sent.client_order_id]);
+    desk.update(sent.client_order_id, OrderUpdate::Cancelled { executed: Quantity(0) });
+    assert!(cancels(&later(&mut desk, start, 60_000, EventKind::Timer)).is_empty());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod outbox;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 use smol_str::SmolStr;
 use tradewind_core::event::{HaltChange, Record, Succession, Transfer};
@@ -84,6 +85,13 @@ pub struct MemoryLedger {
 }
 
 impl MemoryLedger {
+    /// Numbers up to the last intent that no intent has.
+    fn left_out(&self) -> Vec<Range<u64>> {
+        let numbers = std::iter::once(0).chain(self.intents.keys().map(|id| id.0));
+        let pairs = numbers.clone().zip(numbers.skip(1));
+        pairs.map(|(one, next)| one.saturating_add(1)..next).filter(|gap| !gap.is_empty()).collect()
+    }
+
     /// An empty ledger of that identity.
     pub fn new(identity: LedgerIdentity) -> Self {
         Self {
@@ -308,6 +316,7 @@ impl LedgerReader for MemoryLedger {
         let open = self.intents.values().filter(|kept| !kept.state.is_terminal());
         Ok(History {
             next_intent: self.intents.last_key_value().map_or(0, |(id, _)| id.0.saturating_add(1)),
+            left_out: self.left_out(),
             open_orders: open
                 .map(|kept| OpenOrder {
                     intent: kept.intent.clone(),

@@ -1,7 +1,7 @@
 //! What a start has to go by: the published configuration, and how its market data and ledger are found.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use smol_str::SmolStr;
 use tradewind_core::config::Config;
@@ -11,8 +11,8 @@ use tradewind_crds::published::Published;
 use tradewind_crds::resolve::Catalog;
 
 use super::config::{ConfigError, Reading, read, read_dir};
-use crate::assembly::{Assembly, Market, Offer, VENUE};
-use crate::market_data::{DataSet, MarketDataError};
+use crate::assembly::{Assembly, Market, Offer, catalog_of};
+use crate::market_data::DataSet;
 
 /// The configuration last taken over, in the data directory.
 const SAVED_FILE: &str = "configuration.json";
@@ -59,8 +59,7 @@ pub(crate) fn save(published: &Published, data_dir: &Path) {
 
 /// The market data of the account: all instruments that have candles, so that a strategy may come to any of them while
 /// the worker runs.
-pub(crate) fn recorded(data_set: &str, dirs: &[PathBuf]) -> Result<Offered, MarketDataError> {
-    let data = DataSet::find(data_set, dirs)?;
+pub(crate) fn recorded(data: DataSet) -> Offered {
     let interval = data.bar();
     let there = data.instruments().iter().filter(|rules| match data.file(&rules.symbol) {
         Ok(_) => true,
@@ -71,22 +70,17 @@ pub(crate) fn recorded(data_set: &str, dirs: &[PathBuf]) -> Result<Offered, Mark
     });
     let instruments: Vec<InstrumentSpec> =
         there.map(|rules| InstrumentSpec { rules: rules.clone(), interval }).collect();
-    let symbols = instruments.iter().map(|spec| spec.rules.symbol.clone()).collect();
-    let catalog = Catalog { data_set: data_set.to_owned(), bar: interval, symbols };
-    Ok(Offered { data: Market::Recorded(data), instruments, catalog })
+    let rules: Vec<_> = instruments.iter().map(|spec| spec.rules.clone()).collect();
+    let data = Market::Recorded(data);
+    Offered { catalog: catalog_of(&data, &rules), data, instruments }
 }
 
 /// What an exchange offers.
 pub(crate) fn offered(offer: Offer) -> Offered {
     let Offer { data, instruments, .. } = offer;
-    let bar = data.bar();
-    let symbols = instruments.iter().map(|rules| rules.symbol.clone()).collect();
-    let specs = instruments.into_iter().map(|rules| InstrumentSpec { rules, interval: bar });
-    Offered {
-        data,
-        instruments: specs.collect(),
-        catalog: Catalog { data_set: VENUE.to_owned(), bar, symbols },
-    }
+    let (interval, catalog) = (data.bar(), catalog_of(&data, &instruments));
+    let specs = instruments.into_iter().map(|rules| InstrumentSpec { rules, interval });
+    Offered { data, instruments: specs.collect(), catalog }
 }
 
 /// What an account can be traded in.

@@ -29,7 +29,7 @@ use super::report::{ApiStore as StatusStore, Figures, Target, Writer};
 use super::start;
 use super::surroundings::{Surroundings, Trust};
 use super::watch::{self as watches, QUEUE, Scope};
-use crate::assembly::Assembly;
+use crate::assembly::{Assembly, Market};
 use crate::bus::Bus;
 use crate::commands::CommandError;
 use crate::commands::cluster::Options;
@@ -126,11 +126,12 @@ async fn traded(
     around: &mut Surroundings,
 ) -> Result<(), CommandError> {
     match assembly.config.account.market_data {
-        MarketDataConfig::Replay { speed, .. } => {
+        MarketDataConfig::Replay { speed, .. } if assembly.config.account.venue.is_paper() => {
             work(driver, assembly, around, speed, options.keep_days).await
         }
-        MarketDataConfig::Venue { bar } => {
-            live(driver, assembly, around, Live::new(bar, options.keep_days)).await
+        _ => {
+            let begun = Live::begin(driver, assembly, None, options.keep_days)?;
+            live(driver, assembly, around, begun).await
         }
     }
 }
@@ -153,11 +154,13 @@ async fn opened(
     shutdown: &mut watch::Receiver<bool>,
 ) -> Result<Option<(Desk, Assembly, Running)>, CommandError> {
     let given = start::configuration(&options.config_dir, &options.data_dir)?;
-    let (exchange, offered) = match &given.published.account.account.market_data {
-        MarketDataConfig::Replay { data_set, .. } => (None, start::recorded(data_set, &options.market_data)?),
-        MarketDataConfig::Venue { .. } => {
-            let account = &given.published.account.account;
-            let found = session::connect(account, options.credentials.as_ref(), shutdown).await?;
+    let account = &given.published.account.account;
+    let market = Market::of(&account.market_data, &options.market_data)?;
+    let (exchange, offered) = match market {
+        Market::Recorded(data) if account.venue.is_paper() => (None, start::recorded(data)),
+        market => {
+            let keys = options.credentials.as_ref();
+            let found = session::connect(account, &market, keys, shutdown).await?;
             let Some(Connected { venue, offer }) = found else { return Ok(None) };
             (Some(venue), start::offered(offer))
         }
@@ -253,7 +256,11 @@ async fn live(
         around.take_over(driver);
         driver.observer.set_phase(Phase::Running);
         around.now(driver);
-        live.trade(driver, around).await?;
+        if live.trade(driver, around).await? == Ended::Completed {
+            driver.observer.set_phase(Phase::Completed);
+            tracing::info!("the data have ended; orders, halts and configuration go on");
+            live.trade(driver, around).await?;
+        }
     }
     driver.observer.set_phase(Phase::Draining);
     live.drain(driver).await

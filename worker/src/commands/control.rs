@@ -2,7 +2,6 @@
 //! and the next start finds them there.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
 
 use smol_str::SmolStr;
 use tradewind_core::event::{EventKind, HaltChange, Record};
@@ -12,11 +11,14 @@ use tradewind_core::order::Incarnation;
 use tradewind_core::time::Timestamp;
 use tradewind_crds::load::uid;
 use tradewind_crds::objects::{Key, Kind};
-use tradewind_ledger::{Batch, Ledger, LedgerReader, SqliteLedger, SqliteOptions, SqliteReader};
+use tradewind_ledger::{
+    Batch, Ledger, LedgerReader, MysqlLedger, MysqlOptions, MysqlReader, SqliteLedger, SqliteOptions,
+    SqliteReader,
+};
 use tradewind_venues::DrivenVenue;
 
 use super::CommandError;
-use super::run::LEDGER_FILE;
+use super::place::{Found, Which};
 use crate::board::Board;
 use crate::control::{
     Command, ControlReply, ControlRequest, HaltCommand, Known, ResumeCommand, Scope, call, halt_of,
@@ -27,9 +29,8 @@ use crate::driver::{Driver, DriverError};
 /// What `halt` is told.
 #[derive(Debug, Clone, clap::Args)]
 pub struct HaltOptions {
-    /// The worker's data directory.
-    #[arg(long, value_name = "DIR", default_value = ".tradewind/data")]
-    pub data_dir: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// Halts this strategy alone; absent, the whole account.
     #[arg(long, value_name = "NAME")]
     pub strategy: Option<SmolStr>,
@@ -52,9 +53,8 @@ pub struct HaltOptions {
 pub struct ResumeOptions {
     /// The halt's name, as `explain`, the live table and `/risk/metrics` show it.
     pub name: SmolStr,
-    /// The worker's data directory.
-    #[arg(long, value_name = "DIR", default_value = ".tradewind/data")]
-    pub data_dir: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// Who asks.
     #[arg(long, env = "USER", default_value = "unknown")]
     pub by: String,
@@ -69,26 +69,29 @@ pub async fn halt(options: &HaltOptions, out: &mut dyn Write) -> Result<(), Comm
         reason: options.reason.clone(),
         by: options.by.clone(),
     });
-    ask(&options.data_dir, &command, out).await
+    ask(&options.which, &command, out).await
 }
 
 /// `resume`.
 pub async fn resume(options: &ResumeOptions, out: &mut dyn Write) -> Result<(), CommandError> {
     let command = Command::Resume(ResumeCommand { name: options.name.clone(), by: options.by.clone() });
-    ask(&options.data_dir, &command, out).await
+    ask(&options.which, &command, out).await
 }
 
-async fn ask(data_dir: &Path, command: &Command, out: &mut dyn Write) -> Result<(), CommandError> {
-    let reply = match call(data_dir, command).await? {
+async fn ask(which: &Which, command: &Command, out: &mut dyn Write) -> Result<(), CommandError> {
+    let told = match which.data_dir() {
+        Some(data_dir) => call(data_dir, command).await?,
+        None => None,
+    };
+    let reply = match told {
         Some(reply) => reply,
-        None => write_to_ledger(data_dir, command).await?,
+        None => write_to_ledger(which, command).await?,
     };
     match reply {
         ControlReply::Done { message, halts } => {
             writeln!(out, "{message}")?;
             if let (Command::Halt(_), Some(made)) = (command, halts.last()) {
-                let dir = data_dir.display();
-                writeln!(out, "resume it with: tradewind-worker resume {} --data-dir {dir}", made.name)?;
+                writeln!(out, "resume it with: tradewind-worker resume {}{which}", made.name)?;
             }
             for halt in &halts {
                 writeln!(out, "in force: {}", crate::terminal::plain::halt_line(halt))?;
@@ -172,38 +175,76 @@ fn describe(change: Option<&HaltChange>) -> String {
     }
 }
 
-/// Without a worker the ledger is free to be written.
-async fn write_to_ledger(data_dir: &Path, command: &Command) -> Result<ControlReply, CommandError> {
-    let path = data_dir.join(LEDGER_FILE);
-    let mut reader = SqliteReader::open(&path).await?;
-    let (account, account_name) = reader.account().await?;
-    let facts = facts_of_ledger(&mut reader, &account_name, command).await?;
-    drop(reader);
+/// Without a worker a ledger in a file is free to be written. One in a database is taken over: a worker that runs on it can
+/// commit nothing more, ends, and its next start finds the halt.
+async fn write_to_ledger(which: &Which, command: &Command) -> Result<ControlReply, CommandError> {
     let now = Timestamp(jiff::Timestamp::now().as_millisecond());
-    let change = match change_of(command, &facts, now) {
-        Ok(change) => change,
-        Err(error) => return Ok(ControlReply::Refused { message: error.to_string() }),
-    };
     let owner = format!("tradewind-worker halt or resume (pid {})", std::process::id());
     // An existing ledger keeps its own incarnation; this one is never used.
     let incarnation = Incarnation(0);
-    let options = SqliteOptions { account, account_name, owner, now, incarnation, max_bytes: None };
-    let mut ledger = SqliteLedger::open(&path, &options).await?;
-    let message = describe(change.as_ref());
+    match which.found()? {
+        Found::File(path) => {
+            let mut reader = SqliteReader::open(&path).await?;
+            let (account, account_name) = reader.account().await?;
+            let change = match asked(&mut reader, &account_name, command, now).await? {
+                Ok(change) => change,
+                Err(refused) => return Ok(refused),
+            };
+            drop(reader);
+            let options = SqliteOptions { account, account_name, owner, now, incarnation, max_bytes: None };
+            let mut ledger = SqliteLedger::open(&path, &options).await?;
+            let done =
+                written(&mut ledger, change, "no worker is running: it holds from its next start").await?;
+            ledger.close().await?;
+            Ok(done)
+        }
+        Found::Database(server, name) => {
+            let mut reader = MysqlReader::open(&server, &name).await?;
+            let (account, account_name) = reader.account().await?;
+            // Halts are named by the account alone; a ledger in a database also says its namespace.
+            let short = account_name.rsplit('/').next().unwrap_or(&account_name);
+            let change = match asked(&mut reader, &SmolStr::new(short), command, now).await? {
+                Ok(change) => change,
+                Err(refused) => return Ok(refused),
+            };
+            let options = MysqlOptions { server, account, account_name, owner, now, incarnation };
+            let mut ledger = MysqlLedger::open(&options).await?;
+            let when = "it holds from the worker's next start; one that runs ends now";
+            let done = written(&mut ledger, change, when).await?;
+            ledger.close().await?;
+            Ok(done)
+        }
+    }
+}
+
+/// What the command asks of that ledger, or why it is refused.
+async fn asked(
+    reader: &mut impl LedgerReader,
+    account: &SmolStr,
+    command: &Command,
+    now: Timestamp,
+) -> Result<Result<Option<HaltChange>, ControlReply>, CommandError> {
+    let facts = facts_of_ledger(reader, account, command).await?;
+    let refused = |error: crate::control::ControlError| ControlReply::Refused { message: error.to_string() };
+    Ok(change_of(command, &facts, now).map_err(refused))
+}
+
+/// Makes the change durable, if there is one.
+async fn written<L: Ledger + LedgerReader>(
+    ledger: &mut L,
+    change: Option<HaltChange>,
+    when: &str,
+) -> Result<ControlReply, CommandError> {
+    let message = format!("{} ({when})", describe(change.as_ref()));
     if let Some(change) = change {
         ledger.commit(&Batch { records: &[Record::Halt(change)], ..Batch::default() }).await?;
     }
-    let halts = ledger.halts().await?;
-    ledger.close().await?;
-    Ok(ControlReply::Done {
-        message: format!("{message} (no worker is running: it holds from its next start)"),
-        halts,
-    })
+    Ok(ControlReply::Done { message, halts: ledger.halts().await? })
 }
 
 /// The ledger knows strategies by uid; one from files has the uid of its name.
 async fn facts_of_ledger(
-    reader: &mut SqliteReader,
+    reader: &mut impl LedgerReader,
     account: &SmolStr,
     command: &Command,
 ) -> Result<Facts, CommandError> {

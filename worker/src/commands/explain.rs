@@ -1,23 +1,21 @@
 //! `explain`: what was decided and why, from the ledger, also while a worker runs.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use smol_str::SmolStr;
 use tradewind_core::name::Symbol;
-use tradewind_ledger::{DecisionFilter, SqliteReader};
+use tradewind_ledger::{DecisionFilter, MysqlReader, SqliteReader};
 
 use super::backtest::Output;
-use super::run::LEDGER_FILE;
+use super::place::{Found, Which};
 use super::{CommandError, typed_time};
 use crate::explain::{self, ExplainOptions, Format};
 
 /// What `explain` is told.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// The worker's data directory.
-    #[arg(long, value_name = "DIR", default_value = ".tradewind/data")]
-    pub data_dir: PathBuf,
+    #[command(flatten)]
+    which: Which,
     /// Only this strategy.
     #[arg(long, value_name = "NAME")]
     pub strategy: Option<SmolStr>,
@@ -51,7 +49,14 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
         Output::Json => Format::Json,
         Output::Text => Format::Text,
     };
-    let mut reader = SqliteReader::open(&options.data_dir.join(LEDGER_FILE)).await?;
-    explain::explain(&mut reader, &filter, ExplainOptions { all: options.all, format }, out).await?;
+    let how = ExplainOptions { all: options.all, format };
+    match options.which.found()? {
+        Found::File(path) => {
+            explain::explain(&mut SqliteReader::open(&path).await?, &filter, how, out).await?
+        }
+        Found::Database(server, name) => {
+            explain::explain(&mut MysqlReader::open(&server, &name).await?, &filter, how, out).await?
+        }
+    };
     Ok(())
 }

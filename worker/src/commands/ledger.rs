@@ -6,16 +6,14 @@ use std::io::{BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use smol_str::SmolStr;
 use tradewind_core::time::Timestamp;
-use tradewind_ledger::mysql::{Isolation, Tls};
 use tradewind_ledger::{
-    Backup, ChainHead, Dialect, LedgerReader, MysqlLedger, MysqlReader, MysqlServer, SqlReader, SqliteLedger,
+    Backup, ChainHead, Dialect, LedgerReader, MysqlLedger, MysqlReader, SqlReader, SqliteLedger,
     SqliteReader, TableColumns, Value, backup,
 };
 
 use super::CommandError;
-use super::run::LEDGER_FILE;
+use super::place::{Found, Where, Which};
 
 /// What is done with a ledger.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -28,75 +26,6 @@ pub enum Action {
     Backup(BackupOptions),
     /// Make a ledger out of a backup, where there is none; it starts halted.
     Restore(RestoreOptions),
-}
-
-/// Which ledger is meant.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Where {
-    /// The worker's data directory, with the ledger's SQLite file.
-    #[arg(long, value_name = "DIR", default_value = ".tradewind/data")]
-    pub data_dir: PathBuf,
-    /// Instead of a file: a MariaDB or MySQL database, as `host:port/database`.
-    #[arg(long, value_name = "DATABASE", requires = "credentials", conflicts_with = "data_dir")]
-    pub mysql: Option<Database>,
-    /// Directory with the files `username`, `password` and, for a private authority, `ca.crt`.
-    #[arg(long, value_name = "DIR", requires = "mysql")]
-    pub credentials: Option<PathBuf>,
-    /// Do not use TLS; on loopback only.
-    #[arg(long, requires = "mysql")]
-    pub plain_text: bool,
-}
-
-/// A database on a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Database {
-    host: String,
-    port: u16,
-    name: String,
-}
-
-impl std::str::FromStr for Database {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let read = || {
-            let (server, name) = text.rsplit_once('/')?;
-            let (host, port) = server.rsplit_once(':')?;
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            let found = Self { host: host.to_owned(), port: port.parse().ok()?, name: name.to_owned() };
-            (!found.host.is_empty() && !found.name.is_empty()).then_some(found)
-        };
-        read().ok_or_else(|| "write it like db.example:3306/tradewind".to_owned())
-    }
-}
-
-impl Where {
-    fn server(&self) -> Option<MysqlServer> {
-        let (database, credentials) = (self.mysql.clone()?, self.credentials.clone()?);
-        Some(MysqlServer {
-            host: database.host,
-            port: database.port,
-            database: database.name,
-            credentials,
-            tls: if self.plain_text { Tls::Off } else { Tls::Required },
-            isolation: Isolation::default(),
-            patience: MysqlServer::PATIENCE,
-        })
-    }
-
-    fn file(&self) -> PathBuf {
-        self.data_dir.join(LEDGER_FILE)
-    }
-}
-
-/// Which ledger is read.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Which {
-    #[command(flatten)]
-    place: Where,
-    /// In a database of many ledgers: whose, as `namespace/account`.
-    #[arg(long, value_name = "NAME", requires = "mysql")]
-    ledger: Option<SmolStr>,
 }
 
 /// What `ledger verify` is told.
@@ -170,15 +99,10 @@ pub async fn execute(action: &Action, out: &mut dyn Write) -> Result<(), Command
         Action::Restore(options) => restore(options, out).await,
         Action::Verify(VerifyOptions { which, .. })
         | Action::Export(ExportOptions { which, .. })
-        | Action::Backup(BackupOptions { which, .. }) => match which.place.server() {
-            None => read(action, &mut SqliteReader::open(&which.place.file()).await?, out).await,
-            Some(server) => {
-                let Some(name) = &which.ledger else {
-                    return Err(CommandError::Usage(
-                        "name the ledger with --ledger namespace/account".to_owned(),
-                    ));
-                };
-                read(action, &mut MysqlReader::open(&server, name).await?, out).await
+        | Action::Backup(BackupOptions { which, .. }) => match which.found()? {
+            Found::File(path) => read(action, &mut SqliteReader::open(&path).await?, out).await,
+            Found::Database(server, name) => {
+                read(action, &mut MysqlReader::open(&server, &name).await?, out).await
             }
         },
     }
@@ -360,10 +284,8 @@ async fn restore(options: &RestoreOptions, out: &mut dyn Write) -> Result<(), Co
         out,
         "2. compare positions and open orders with the venue's; what the ledger lacks, settle there"
     )?;
-    let place = match &options.place.mysql {
-        None => format!(" --data-dir {}", options.place.data_dir.display()),
-        Some(_) => String::new(),
-    };
-    writeln!(out, "3. resume it with: tradewind-worker resume {halt}{place}")?;
+    let place = &options.place;
+    let which = if place.server().is_some() { format!(" --ledger {account}") } else { String::new() };
+    writeln!(out, "3. resume it with: tradewind-worker resume {halt}{place}{which}")?;
     Ok(())
 }

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod control;
 pub mod explain;
 pub mod ledger;
+pub mod place;
 pub mod reference_job;
 pub mod run;
 mod sink;
@@ -61,9 +62,22 @@ pub enum CommandError {
         /// By how much; below zero: back.
         milliseconds: i64,
     },
-    /// A real venue on recorded bars.
-    #[error("a real venue is not traded on recorded bars; write marketData: {{venue: {{}}}}")]
-    RecordedAtVenue,
+    /// Recorded bars for a venue that is not one of a test's own.
+    #[error(
+        "{endpoint} is not traded on recorded bars, which say nothing of what it trades at now; write marketData: {{venue: {{}}}}, or name a simulator by an endpoint on the loopback address or by a Service of the cluster"
+    )]
+    RecordedAtVenue {
+        /// Where the venue is.
+        endpoint: String,
+    },
+    /// Somebody asked to stop, and what was under way did not end.
+    #[error(
+        "not ended {seconds} s after being asked to stop: the ledger or the venue does not answer; the next start settles what was under way"
+    )]
+    EndedLate {
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// The data could not be read.
     #[error(transparent)]
     MarketData(#[from] MarketDataError),

@@ -17,7 +17,7 @@ use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::{LedgerReader, SqliteOptions};
 
 use super::{CommandError, control, validate};
-use crate::assembly::{Assembly, Chosen, search_dirs};
+use crate::assembly::{Assembly, Chosen, Market, search_dirs};
 use crate::bus::Bus;
 use crate::feed::Grouped;
 use crate::http;
@@ -112,16 +112,20 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
     let dirs = search_dirs(&options.market_data, &options.files);
     let chosen = Chosen::read(&options.files, options.account.as_deref())?;
     let mut shutdown = shutdown_signal()?;
-    let (mut assembly, exchange) = if let Some(data) = chosen.recorded(&dirs)? {
-        (Assembly::recorded(chosen, data)?, None)
-    } else {
-        if options.speed.is_some() {
-            return Err(CommandError::Usage(NO_SPEED.to_owned()));
+    let recorded = chosen.recorded(&dirs)?;
+    if recorded.is_none() && options.speed.is_some() {
+        return Err(CommandError::Usage(NO_SPEED.to_owned()));
+    }
+    let (mut assembly, exchange) = match recorded {
+        Some(data) if chosen.is_paper() => (Assembly::recorded(chosen, data)?, None),
+        _ => {
+            let account = chosen.account()?;
+            let market = Market::of(&account.market_data, &dirs)?;
+            let keys = options.credentials.as_ref();
+            let found = session::connect(&account, &market, keys, &mut shutdown).await?;
+            let Some(Connected { venue, offer }) = found else { return Ok(()) };
+            (chosen.assemble(offer)?, Some(venue))
         }
-        let account = chosen.account()?;
-        let found = session::connect(&account, options.credentials.as_ref(), &mut shutdown).await?;
-        let Some(Connected { venue, offer }) = found else { return Ok(()) };
-        (chosen.assemble(offer)?, Some(venue))
     };
     validate::warn(&assembly.problems);
 
@@ -141,13 +145,15 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
     doors.announce(out)?;
     let mut local =
         Local { doors, shutdown, snapshots, screen: options.screen(), out, last: None, breath: 0 };
+    let paper = assembly.config.account.venue.is_paper();
     let ended = match assembly.config.account.market_data {
-        MarketDataConfig::Replay { speed, .. } => {
+        MarketDataConfig::Replay { speed, .. } if paper => {
             let speed = options.speed.unwrap_or(speed);
             replay(&mut driver, &assembly, speed, options.keep_days, &mut local).await?
         }
-        MarketDataConfig::Venue { bar } => {
-            live(&mut driver, &assembly, Live::new(bar, options.keep_days), &mut local).await?
+        _ => {
+            let live = Live::begin(&mut driver, &assembly, options.speed, options.keep_days)?;
+            live_until_stopped(&mut driver, &assembly, live, &mut local).await?
         }
     };
     local.now(&driver)?;
@@ -193,8 +199,8 @@ async fn replay(
     Ok(ended)
 }
 
-/// From recovery until somebody asks to stop.
-async fn live(
+/// From recovery until somebody asks to stop, or recorded bars end.
+async fn live_until_stopped(
     driver: &mut Running,
     assembly: &Assembly,
     mut live: Live,

@@ -12,6 +12,9 @@ use tradewind_venues::port::{Lookup, OrderSnapshot};
 
 use super::{Driver, DriverError, Observer};
 
+/// The code of a refusal that was looked up, not answered.
+const REFUSED: &str = "REJECTED";
+
 impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// Takes in where the order stands at the venue. Fills are read after the answer: an order that filled and was
     /// forgotten between the two is then known by its fills.
@@ -113,14 +116,23 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
         else {
             return;
         };
-        if matches!(known.state, OrderState::Sent | OrderState::Unknown) {
+        self.missed.remove(&id);
+        let in_doubt = matches!(known.state, OrderState::Sent | OrderState::Unknown);
+        if in_doubt && snapshot.state == OrderState::Rejected && snapshot.filled.0 == 0 {
+            let message = "it stands as refused at the venue".to_owned();
+            return self.tell(id, OrderUpdate::Rejected { code: REFUSED.into(), message });
+        }
+        if in_doubt {
             let venue_order_id = snapshot.venue_order_id.clone();
             self.tell(id, OrderUpdate::Accepted { venue_order_id });
         }
-        self.missed.remove(&id);
         match snapshot.state {
             OrderState::Cancelled => self.tell(id, OrderUpdate::Cancelled { executed: snapshot.filled }),
-            OrderState::Expired => self.tell(id, OrderUpdate::Expired { executed: snapshot.filled }),
+            // One that was accepted and stands as refused has ended without our doing.
+            OrderState::Expired | OrderState::Rejected => {
+                self.tell(id, OrderUpdate::Expired { executed: snapshot.filled });
+            }
+            // How much it has filled is told by its fills.
             _ => {}
         }
         self.unsure |= self.state.awaits_fills();

@@ -285,7 +285,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
             // Its fills and its end come from the venue.
             CancelOutcome::AlreadyDone | CancelOutcome::NotFound => self.look_up(order).await?,
             CancelOutcome::Unknown { message } => {
-                tracing::warn!(order = %id, message, "cancel outcome unknown; it is repeated on the next bar");
+                tracing::warn!(order = %id, message, "cancel outcome unknown; it is repeated");
             }
         }
         Ok(())

@@ -10,10 +10,12 @@ use tradewind_core::engine::{InstrumentSpec, State};
 use tradewind_core::event::{Event, EventKind, Transfer};
 use tradewind_core::instrument::{Bar, InstrumentId};
 use tradewind_core::order::{Fill, OrderRef, OrderState, OrderUpdate};
+use tradewind_core::protocol::Origin;
 use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::Ledger;
 use tradewind_venues::driven::DrivenVenue;
+use tradewind_venues::port::ExternalOrder;
 
 use super::{Driver, DriverError, Journal, Observer};
 
@@ -130,11 +132,12 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
         let there = self.venue.open_orders().await?;
         let (fills, cursor) = self.read_fills().await?;
         let open: BTreeSet<_> = self.state.open_orders().iter().map(|o| o.intent.client_order_id).collect();
-        for order in there.orders {
-            if !open.contains(&order.client_order_id) {
-                let venue_order_id = order.venue_order_id;
-                self.tell(order.client_order_id, OrderUpdate::Accepted { venue_order_id });
+        for order in there.orders.into_iter().filter(|order| !open.contains(&order.client_order_id)) {
+            if matches!(self.state.origin_of(order.client_order_id), Origin::Lost(_)) {
+                self.note_external(vec![ExternalOrder::from(&order)]);
             }
+            let venue_order_id = order.venue_order_id;
+            self.tell(order.client_order_id, OrderUpdate::Accepted { venue_order_id });
         }
         let (known, others) = fills.into_iter().partition(|fill| open.contains(&fill.client_order_id));
         for fill in others {

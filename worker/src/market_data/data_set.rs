@@ -115,6 +115,16 @@ impl DataSet {
         &self.instruments
     }
 
+    /// The same candles of those instruments alone that are also traded elsewhere, read by the rules of there.
+    #[must_use]
+    pub fn traded_by(self, rules: &[InstrumentRules]) -> Self {
+        let there = |symbol: &Symbol| rules.iter().find(|rules| rules.symbol == *symbol).cloned();
+        let with_candles = |rules: &&InstrumentRules| self.file(&rules.symbol).is_ok();
+        let both = self.instruments.iter().filter(with_candles);
+        let instruments = both.filter_map(|rules| there(&rules.symbol)).collect();
+        Self { instruments, ..self }
+    }
+
     /// The rules of one instrument. The error lists the symbols there are and suggests the nearest.
     pub fn rules(&self, symbol: &Symbol) -> Result<&InstrumentRules, MarketDataError> {
         self.instruments.iter().find(|rules| rules.symbol == *symbol).ok_or_else(|| {

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tradewind_core::config::{BinanceUsConfig, MarketDataConfig, ResolvedAccount, VenueConfig};
+use tradewind_core::config::{BinanceUsConfig, ResolvedAccount, VenueConfig};
 use tradewind_core::money::Cash;
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_venues::Venue;
-use tradewind_venues::binance_us::{BinanceUs, DEADLINE, MAX_OFFSET, Settings};
+use tradewind_venues::binance_us::{BinanceUs, DEADLINE, Endpoint, MAX_OFFSET, Settings};
 
 use crate::assembly::{Market, Offer};
 use crate::commands::CommandError;
@@ -36,18 +36,23 @@ fn exchange(account: &ResolvedAccount) -> Option<&BinanceUsConfig> {
     }
 }
 
-/// Asks the exchange until it answers. None: somebody asked to stop.
+/// Asks the exchange until it answers, for an account with those bars. None: somebody asked to stop.
 pub(crate) async fn connect(
     account: &ResolvedAccount,
+    market: &Market,
     keys: Option<&PathBuf>,
     shutdown: &mut watch::Receiver<bool>,
 ) -> Result<Option<Connected>, CommandError> {
     let Some(config) = exchange(account) else { return Ok(None) };
+    let endpoint: Endpoint = config.endpoint.parse().map_err(CommandError::Endpoint)?;
+    if market.recorded().is_some() && !endpoint.is_local() {
+        return Err(CommandError::RecordedAtVenue { endpoint: endpoint.url() });
+    }
     let keys = keys.ok_or(CommandError::NoCredentials)?;
-    let mut venue = open(config, keys)?;
+    let mut venue = open(endpoint, keys)?;
     let mut pause = FIRST_PAUSE;
     loop {
-        match ask(account, &mut venue).await {
+        match ask(account, market, &mut venue).await {
             Ok(offer) => return Ok(Some(Connected { venue, offer })),
             Err(error) => tracing::warn!(%error, "the venue does not answer yet; it is asked again"),
         }
@@ -59,8 +64,7 @@ pub(crate) async fn connect(
     }
 }
 
-fn open(config: &BinanceUsConfig, keys: &Path) -> Result<BinanceUs, CommandError> {
-    let endpoint = config.endpoint.parse().map_err(CommandError::Endpoint)?;
+fn open(endpoint: Endpoint, keys: &Path) -> Result<BinanceUs, CommandError> {
     let settings =
         Settings { endpoint, key_folder: keys.to_owned(), symbols: Vec::new(), deadline: DEADLINE };
     BinanceUs::new(settings, Box::new(steady_clock())).map_err(CommandError::exchange)
@@ -90,14 +94,20 @@ pub(super) fn check_clock(now: Timestamp) -> Result<(), CommandError> {
     Ok(())
 }
 
-async fn ask(account: &ResolvedAccount, venue: &mut BinanceUs) -> Result<Offer, CommandError> {
+async fn ask(
+    account: &ResolvedAccount,
+    market: &Market,
+    venue: &mut BinanceUs,
+) -> Result<Offer, CommandError> {
     venue.refresh().await.map_err(CommandError::exchange)?;
-    let instruments = venue.offered(&account.quote_currency).await.map_err(CommandError::exchange)?;
+    let mut instruments = venue.offered(&account.quote_currency).await.map_err(CommandError::exchange)?;
     let balances = venue.balances().await?;
     let quote = balances.iter().find(|balance| balance.asset == account.quote_currency);
-    let data = match account.market_data {
-        MarketDataConfig::Venue { bar } => Market::Venue { bar },
-        MarketDataConfig::Replay { .. } => return Err(CommandError::RecordedAtVenue),
-    };
+    let mut data = market.clone();
+    if let Market::Recorded(recorded) = market {
+        let traded = recorded.clone().traded_by(&instruments);
+        instruments = traded.instruments().to_vec();
+        data = Market::Recorded(traded);
+    }
     Ok(Offer { data, instruments, found: Some(quote.map_or(Cash::ZERO, |balance| balance.total)) })
 }

@@ -6,6 +6,7 @@
 
 mod connect;
 mod doors;
+mod end;
 mod live;
 mod start;
 
@@ -20,8 +21,11 @@ use tradewind_ledger::Ledger;
 
 pub(crate) use connect::{Connected, connect};
 pub(crate) use doors::Doors;
+pub use end::in_time;
 pub(crate) use live::Live;
-pub(crate) use start::{Opening, Telling, Whose, open, random_incarnation, recall, recover, start_bus};
+pub(crate) use start::{
+    Opening, Telling, Whose, open, random_incarnation, recall, recover, rewind, start_bus,
+};
 
 use crate::board::Board;
 use crate::commands::CommandError;

@@ -204,13 +204,12 @@ pub(crate) async fn recall(driver: &mut Running) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Warms the indicators up with the bars seen before, settles open orders and takes over the configuration. Returns the
-/// first new group of bars, if there is one.
-pub(crate) async fn recover(
+/// Warms the indicators up with the bars seen before; the feed goes on behind them.
+pub(crate) fn rewind(
     driver: &mut Running,
     assembly: &Assembly,
     feed: &mut Grouped<CandleReader>,
-) -> Result<Option<Group>, CommandError> {
+) -> Result<(), CommandError> {
     let positions = driver.positions().to_vec();
     if positions.iter().any(Option::is_some) {
         for (id, bar) in assembly.merge(Bounds::default())? {
@@ -226,6 +225,17 @@ pub(crate) async fn recover(
             }
         }
     }
+    Ok(())
+}
+
+/// Warms the indicators up, settles open orders and takes over the configuration. Returns the first new group of bars, if
+/// there is one.
+pub(crate) async fn recover(
+    driver: &mut Running,
+    assembly: &Assembly,
+    feed: &mut Grouped<CandleReader>,
+) -> Result<Option<Group>, CommandError> {
+    rewind(driver, assembly, feed)?;
     let mut group = Vec::new();
     let more = feed.next_group(&mut group);
     let start = group.first().map_or(Timestamp(0), |(_, bar)| bar.open_time);

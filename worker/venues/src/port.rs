@@ -3,7 +3,7 @@
 //! It promises to tell three things apart: the venue said yes, the venue said no, and nobody knows. An implementation
 //! sends each request once; it never retries an order and never turns a failed call into "not found".
 
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 pub use tradewind_core::external::{ExternalOrder, ExternalTrade};
 use tradewind_core::money::{Cash, Quantity};
 use tradewind_core::name::{Asset, Symbol};
@@ -105,8 +105,20 @@ pub struct OrderSnapshot {
     pub quantity: Quantity,
     /// How much of it has filled.
     pub filled: Quantity,
-    /// Where it stands: accepted, partly filled, filled, cancelled or expired.
+    /// Where it stands: accepted, partly filled, filled, cancelled, expired or rejected.
     pub state: OrderState,
+}
+
+impl From<&OrderSnapshot> for ExternalOrder {
+    /// An order that the account has and the ledger does not.
+    fn from(order: &OrderSnapshot) -> Self {
+        Self {
+            venue_order_id: order.venue_order_id.clone(),
+            client_order_id: format_smolstr!("{}", order.client_order_id),
+            symbol: order.symbol.clone(),
+            side: order.side,
+        }
+    }
 }
 
 /// One page of an account's trades.

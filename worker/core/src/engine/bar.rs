@@ -62,8 +62,8 @@ impl State {
         }
     }
 
-    /// Time alone can confirm a breaker, bring back an exit or a stop the venue refused, and end its patience with a
-    /// position that has no stop.
+    /// Time alone can confirm a breaker, bring back an exit or a stop the venue refused, repeat a cancel, and end its
+    /// patience with a position that has no stop.
     pub(super) fn on_timer(&mut self, effects: &mut Effects) {
         for strategy in 0..self.strategies.len() {
             self.observe_strategy(strategy, effects);
@@ -76,6 +76,7 @@ impl State {
             }
             self.tend_protection(strategy, slot, effects);
         }
+        self.repeat_cancels(effects);
     }
 
     /// Nearly every bar: takes low and close as marks if nothing comes of either, and is true. Else does nothing.

@@ -31,22 +31,36 @@ impl State {
     /// this ledger proves that the ledger has lost a commit: nothing is entered until a person has looked, and no later
     /// intent may get the lost one's number.
     pub(super) fn on_foreign(&mut self, id: ClientOrderId, effects: &mut Effects) -> Origin {
-        // Ids are made of who decided, and stay so when another takes over.
-        let before = self.successions.iter().map(|done| done.from);
-        let strategies: Vec<_> = self.strategies.iter().map(|s| s.config.uid).chain(before).collect();
-        let origin = Origin::of(id, self.identity.incarnation, &strategies, self.next_intent);
+        let origin = self.origin_of(id);
         effects.push(Effect::Report(Report::Foreign { client_order_id: id, origin }));
         if let Origin::Lost(intent) = origin {
-            self.next_intent = intent.0.saturating_add(1);
+            self.leave_out_to(intent.0.saturating_add(1));
             let halt = self.lost_halt(id);
             self.on_halt_change(&crate::event::HaltChange::Set(halt), effects);
         }
         origin
     }
 
-    /// As [`Self::on_foreign`] with a fill: one that is somebody else's is kept as that.
+    /// Whose an order is that no open order of ours has the id of.
+    pub fn origin_of(&self, id: ClientOrderId) -> Origin {
+        // Ids are made of who decided, and stay so when another takes over.
+        let before = self.successions.iter().map(|done| done.from);
+        let strategies: Vec<_> = self.strategies.iter().map(|s| s.config.uid).chain(before).collect();
+        Origin::of(id, self.identity.incarnation, &strategies, self.next_intent, &self.left_out)
+    }
+
+    /// The next intent has that number at least; those between are of intents the ledger does not have.
+    pub(super) fn leave_out_to(&mut self, next: u64) {
+        if next > self.next_intent {
+            self.left_out.push(self.next_intent..next);
+            self.next_intent = next;
+        }
+    }
+
+    /// As [`Self::on_foreign`] with a fill: one that is somebody else's, or of an order the ledger has lost, is kept as one
+    /// that the positions do not hold.
     pub(super) fn on_foreign_fill(&mut self, fill: &Fill, effects: &mut Effects) {
-        if self.on_foreign(fill.client_order_id, effects) == Origin::External {
+        if self.on_foreign(fill.client_order_id, effects) != Origin::Ended {
             let trade = ExternalTrade {
                 trade_id: fill.trade_id.clone(),
                 venue_order_id: smol_str::format_smolstr!("{}", fill.client_order_id),

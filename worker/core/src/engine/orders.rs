@@ -10,9 +10,12 @@ use crate::order::{
 };
 use crate::protocol::{Life, OrderInput, Stage, Step, transition};
 use crate::risk::{Checked, Draft};
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 
 use super::state::{Order, State};
+
+/// A cancel is repeated after this while its order still stands.
+const CANCEL_AGAIN: Millis = Millis(3_000);
 
 impl State {
     /// Makes an intent of a checked draft. It goes to the ledger; only [`crate::event::EventKind::Durable`] sends it.
@@ -200,9 +203,17 @@ impl State {
     }
 
     fn cancel_if_wanted(&mut self, id: IntentId, effects: &mut Effects) {
+        let now = self.now;
         if let Some(order) = self.orders.by_intent(id).filter(|o| o.cancelling && o.is_at_the_venue()) {
-            effects.push(Effect::Cancel(OrderRef::from(&order.intent)));
+            order.cancel(now, effects);
         }
+    }
+
+    /// Cancels once more what should be gone: the venue may not have heard of it, or its answer was lost.
+    pub(super) fn repeat_cancels(&mut self, effects: &mut Effects) {
+        let now = self.now;
+        let due = |order: &&mut Order| order.cancelling && order.is_at_the_venue() && now >= order.retry_at;
+        self.orders.open.iter_mut().filter(due).for_each(|order| order.cancel(now, effects));
     }
 
     /// Applies one input to one order; false when it is not legal, which is reported.
@@ -261,15 +272,23 @@ impl State {
         which: impl Fn(&Order) -> bool,
         effects: &mut Effects,
     ) {
+        let now = self.now;
         let mine = |o: &&mut Order| o.strategy == strategy && o.slot == slot;
         for order in self.orders.open.iter_mut().filter(mine).filter(|o| which(o)) {
             order.cancelling = true;
             // An order that has not left us lapses when it becomes durable, or with the next `Timer` if it is and waits;
             // one on its way is cancelled when it arrives.
             if order.is_at_the_venue() {
-                effects.push(Effect::Cancel(OrderRef::from(&order.intent)));
+                order.cancel(now, effects);
             }
         }
+    }
+}
+
+impl Order {
+    fn cancel(&mut self, now: Timestamp, effects: &mut Effects) {
+        self.retry_at = now.plus(CANCEL_AGAIN);
+        effects.push(Effect::Cancel(OrderRef::from(&self.intent)));
     }
 }
 

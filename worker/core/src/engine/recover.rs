@@ -68,7 +68,9 @@ impl State {
         let mut state = Self::new(config.account.clone(), instruments, identity);
         state.terms = terms;
         let noted = history.checkpoint.as_ref().map_or(1, |checkpoint| checkpoint.next_intent);
-        state.next_intent = history.next_intent.max(noted).max(1);
+        state.next_intent = history.next_intent.max(1);
+        state.left_out.clone_from(&history.left_out);
+        state.leave_out_to(noted);
         state.successions.clone_from(&history.successions);
         for wanted in &config.strategies {
             if !state.is_succeeded(wanted.uid) && !waits(wanted, config, history) {

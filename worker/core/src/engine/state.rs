@@ -1,5 +1,7 @@
 //! What the engine remembers.
 
+use std::ops::Range;
+
 use smallvec::SmallVec;
 
 use crate::books::{AssetId, Books};
@@ -33,6 +35,8 @@ pub struct State {
     /// No order is sent before this: what a predecessor signed may still be on its way.
     pub(super) first_send: Timestamp,
     pub(super) next_intent: u64,
+    /// Numbers below the next that no intent of the ledger has, rising.
+    pub(super) left_out: Vec<Range<u64>>,
     pub(super) account: ResolvedAccount,
     pub(super) instruments: Vec<Instrument>,
     pub(super) strategies: Vec<Strategy>,
@@ -174,7 +178,7 @@ pub(super) struct Order {
     pub(super) strategy: usize,
     pub(super) slot: usize,
     pub(super) life: Life,
-    /// Not worth sending before this: the venue's budget was used up.
+    /// Neither sent before this, when the venue's budget was used up, nor its cancel repeated.
     pub(super) retry_at: Timestamp,
     pub(super) filled: Quantity,
     /// Most orders trade once.
@@ -268,6 +272,7 @@ impl State {
             terms: VenueTerms::default(),
             first_send: Timestamp(i64::MIN),
             next_intent: 1,
+            left_out: Vec::new(),
             account,
             instruments: instruments.collect(),
             strategies: Vec::new(),

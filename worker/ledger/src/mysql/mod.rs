@@ -19,7 +19,7 @@ use tradewind_core::time::Timestamp;
 use crate::backup::Backup;
 use crate::error::LedgerError;
 use crate::place::Place;
-use crate::sql::{Dialect, Patience, Scope, SqlLedger, SqlReader, calls};
+use crate::sql::{Context, Dialect, Patience, Scope, SqlLedger, SqlReader, calls};
 
 mod connect;
 mod fault;
@@ -138,6 +138,20 @@ impl Dialect for MySql {
 
     async fn begin_writing(conn: &mut MySqlConnection) -> Result<Transaction<'_, MySql>, sqlx::Error> {
         conn.begin().await
+    }
+
+    async fn begin_alone<'c>(
+        conn: &'c mut MySqlConnection,
+        context: &mut Context,
+    ) -> Result<Transaction<'c, MySql>, sqlx::Error> {
+        // One message, on the way of every order. What is read is not looked at: the end of the commit compares it.
+        let lock = "START TRANSACTION; SELECT 1 FROM chain_head WHERE OWN(chain_head) FOR UPDATE";
+        conn.begin_with(context.statement(lock)).await
+    }
+
+    async fn roll_back(conn: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+        // One that was begun along with its lock is open also where the lock was refused.
+        sqlx::raw_sql("ROLLBACK").execute(conn).await.map(drop)
     }
 
     fn fault(place: &Place, error: sqlx::Error) -> LedgerError {

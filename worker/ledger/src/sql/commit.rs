@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use tradewind_core::event::Record;
 use tradewind_core::external::External;
-use tradewind_core::order::{Fill, IntentId, Signing, Transition};
+use tradewind_core::order::{Fill, IntentId, OrderState, Signing, Transition};
 use tradewind_core::recovery::{Checkpoint, LedgerIdentity};
 
 use super::ledger::{Cache, SqlLedger};
@@ -107,7 +107,7 @@ async fn transact<D: Dialect>(
 ) -> Result<Committed, LedgerError> {
     let identity = writing.identity;
     let context = &mut *db.context;
-    let mut tx = D::begin_writing(db.conn).await.map_err(|e| D::fault(&context.place, e))?;
+    let mut tx = D::begin_alone(db.conn, context).await.map_err(|e| D::fault(&context.place, e))?;
     let mut scope = Scope::<D> { conn: &mut tx, context };
     let written = match found(&mut scope, identity, before, doubt).await {
         Ok(Found::Made(done)) => return Ok(done),
@@ -122,7 +122,7 @@ async fn transact<D: Dialect>(
             Ok(done)
         }
         Err(error) => {
-            let error = fenced_first(error, &mut scope, identity).await;
+            let error = true_cause(error, &mut scope, identity, before.as_ref()).await;
             tx.rollback().await.map_err(|e| D::fault(&context.place, e))?;
             Err(error)
         }
@@ -137,19 +137,18 @@ enum Found<'c> {
     End(&'c Cache),
 }
 
-/// Looks at the end of the chain, where that is not known for certain.
+/// Looks at the end of the chain, where that is not known: it is known from the last commit, unless its answer was lost.
 async fn found<'c, D: Dialect>(
     db: &mut Scope<'_, D>,
     identity: LedgerIdentity,
     before: &'c mut Option<Cache>,
     doubt: &mut Option<Written>,
 ) -> Result<Found<'c>, LedgerError> {
-    if !D::REMOTE
+    if doubt.is_none()
         && let Some(end) = before
     {
         return Ok(Found::End(end));
     }
-    // In a database that is another process the lock keeps two writers from waiting for each other's rows.
     let WriterRow { head, epoch, commits } = read::writer_row_locked(db).await?;
     if epoch != identity.epoch {
         return Err(LedgerError::Fenced { ours: identity.epoch, theirs: epoch });
@@ -159,13 +158,9 @@ async fn found<'c, D: Dialect>(
     }
     // The lock was waited for: the transaction in doubt is over, and did not come to be.
     *doubt = None;
-    if before.as_ref().is_some_and(|cache| (cache.head, cache.commits) != (head, commits)) {
-        let place = db.place().clone();
-        return Err(LedgerError::Tampered { place, table: "chain_head", seq: head.seq });
-    }
     if before.is_none() {
         let (balances, outbox) = (read::holdings(db).await?, outbox::standing(db).await?);
-        *before = Some(Cache { head, commits, balances, outbox });
+        return Ok(Found::End(before.insert(Cache { head, commits, balances, outbox })));
     }
     before.as_ref().map(Found::End).ok_or(LedgerError::Fenced { ours: identity.epoch, theirs: epoch })
 }
@@ -182,7 +177,7 @@ pub(crate) async fn write_all<D: Dialect>(
         .any(|r| matches!(r, Record::Fill { .. } | Record::Transfer(_) | Record::Succession(_)));
     let balances = moves_money.then(|| before.balances.clone());
     let told = before.outbox.as_ref().map(|_| Vec::new());
-    let mut writer = Writer { db, identity, batch, head: before.head, balances, told };
+    let mut writer = Writer { db, identity, batch, head: before.head, untouched: Vec::new(), balances, told };
     let done = writer.all().await?;
     let mut outbox = before.outbox.clone();
     if let (Some(standing), Some(told)) = (&mut outbox, writer.told.take()) {
@@ -193,21 +188,30 @@ pub(crate) async fn write_all<D: Dialect>(
     Ok(Written { head, commits: before.commits.saturating_add(1), balances, outbox, done })
 }
 
-/// Rows that another worker has written in the meantime look like conflicts; the cause is the take-over.
-async fn fenced_first<D: Dialect>(
+/// Rows that somebody else has written in the meantime meet ours as conflicts; the cause is that he has written.
+async fn true_cause<D: Dialect>(
     error: LedgerError,
     db: &mut Scope<'_, D>,
     identity: LedgerIdentity,
+    before: Option<&Cache>,
 ) -> LedgerError {
-    if !matches!(error, LedgerError::Conflict { .. }) {
+    if !matches!(error, LedgerError::Conflict { .. }) && !error.is_unique_violation() {
         return error;
     }
-    match read::writer_row(db).await {
-        Ok(row) if row.epoch != identity.epoch => {
+    match (read::writer_row(db).await, before) {
+        (Ok(row), _) if row.epoch != identity.epoch => {
             LedgerError::Fenced { ours: identity.epoch, theirs: row.epoch }
+        }
+        (Ok(row), Some(known)) if (row.head, row.commits) != (known.head, known.commits) => {
+            changed_by_hand(db, row.head)
         }
         _ => error,
     }
+}
+
+/// The end of the chain was moved by no worker.
+fn changed_by_hand<D: Dialect>(db: &Scope<'_, D>, head: ChainHead) -> LedgerError {
+    LedgerError::Tampered { place: db.place().clone(), table: "chain_head", seq: head.seq }
 }
 
 /// The state of one commit.
@@ -216,6 +220,8 @@ pub(super) struct Writer<'a, 'd, D: Dialect> {
     identity: LedgerIdentity,
     pub(super) batch: &'a Batch<'a>,
     head: ChainHead,
+    /// Orders as this commit has made them: mostly what it signs too, which saves asking for their state.
+    untouched: Vec<IntentId>,
     /// A copy to change; none when the batch moves no money.
     balances: Option<Balances>,
     /// Events so far; none when the account has no bus.
@@ -251,6 +257,7 @@ impl<D: Dialect> Writer<'_, '_, D> {
                 self.append(&rows::INTENTS, values).await.map_err(|error| {
                     if error.is_unique_violation() { already_there(intent) } else { error }
                 })?;
+                self.untouched.push(intent.id);
                 self.tell_of_order(intent_number(intent.id)?, |order| map::intent(intent, order)).await?;
             }
             Record::Signing(signing) => self.signing(signing).await?,
@@ -294,10 +301,13 @@ impl<D: Dialect> Writer<'_, '_, D> {
 
     async fn signing(&mut self, signing: &Signing) -> Result<(), LedgerError> {
         check_epoch(signing.intent, signing.epoch, self.identity)?;
-        let found = read::stands(self.db, intent_number(signing.intent)?).await?;
-        let (state, attempt) = found
-            .and_then(|(state, attempt)| Some((state.parse().ok()?, attempt)))
-            .ok_or_else(|| not_there(signing.intent))?;
+        let (state, attempt) = if self.untouched.contains(&signing.intent) {
+            (OrderState::Intended, 0)
+        } else {
+            let found = read::stands(self.db, intent_number(signing.intent)?).await?;
+            let parsed = found.and_then(|(state, attempt)| Some((state.parse().ok()?, attempt)));
+            parsed.ok_or_else(|| not_there(signing.intent))?
+        };
         if !is_next_sending(signing, state, attempt) {
             return Err(not_to_be_sent(signing, state, attempt));
         }
@@ -327,6 +337,7 @@ impl<D: Dialect> Writer<'_, '_, D> {
             let stands = found.map(|(state, attempt)| stands_elsewhere(transition, &state, attempt));
             return Err(stands.unwrap_or_else(|| not_there(transition.intent)));
         }
+        self.untouched.retain(|made| *made != transition.intent);
         self.append(&rows::TRANSITIONS, rows::transition(transition)?).await?;
         self.tell_of_order(id, |order| map::transition(transition, order)).await
     }
@@ -473,8 +484,7 @@ impl<D: Dialect> Writer<'_, '_, D> {
         }
         let found = read::writer_row(self.db).await?;
         if found.epoch == self.identity.epoch {
-            let place = self.db.place().clone();
-            return Err(LedgerError::Tampered { place, table: "chain_head", seq: found.head.seq });
+            return Err(changed_by_hand(self.db, found.head));
         }
         Err(LedgerError::Fenced { ours: self.identity.epoch, theirs: found.epoch })
     }

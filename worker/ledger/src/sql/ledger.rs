@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use smol_str::SmolStr;
-use sqlx::Connection;
 use tokio::time::Instant;
 use tradewind_core::halt::Halt;
 use tradewind_core::name::{Symbol, Uid};
@@ -128,7 +127,7 @@ impl<D: Dialect> Db<D> {
             // A transaction that was given up is rolled back with the next packet: not some time, but now.
             Err(_) if D::REMOTE => {
                 let rolled_back = match &mut self.conn {
-                    Some(conn) => conn.ping().await.is_ok(),
+                    Some(conn) => D::roll_back(conn).await.is_ok(),
                     None => true,
                 };
                 if !rolled_back {

@@ -47,6 +47,13 @@ pub trait Dialect: Database<Connection: std::fmt::Debug> {
     async fn begin_reading(conn: &mut Self::Connection) -> Result<Transaction<'_, Self>, sqlx::Error>;
     /// Begins a transaction that writes.
     async fn begin_writing(conn: &mut Self::Connection) -> Result<Transaction<'_, Self>, sqlx::Error>;
+    /// Begins a transaction that writes, when no other writer of the ledger is within one.
+    async fn begin_alone<'c>(
+        conn: &'c mut Self::Connection,
+        context: &mut Context,
+    ) -> Result<Transaction<'c, Self>, sqlx::Error>;
+    /// Rolls back whatever is open, now.
+    async fn roll_back(conn: &mut Self::Connection) -> Result<(), sqlx::Error>;
     /// Runs a statement; returns how many rows it met.
     async fn execute(
         conn: &mut Self::Connection,
@@ -118,7 +125,7 @@ pub struct Patience {
 
 /// Statements of one ledger and its name in messages.
 #[derive(Debug)]
-pub(crate) struct Context {
+pub struct Context {
     pub(crate) place: Place,
     /// The ledger's number in a database of many; none where the database is the ledger's own.
     number: Option<i64>,
@@ -131,7 +138,7 @@ impl Context {
         Self { place, number, statements: HashMap::new() }
     }
 
-    fn statement(&mut self, sql: &'static str) -> SqlStr {
+    pub(crate) fn statement(&mut self, sql: &'static str) -> SqlStr {
         let number = self.number;
         let text = self.statements.entry(sql).or_insert_with(|| confined(sql, number).into());
         AssertSqlSafe(Arc::clone(text)).into_sql_str()

@@ -1,5 +1,7 @@
 //! Reading rows back. A value that cannot be what was written is reported as tampered, never guessed.
 
+use std::ops::Range;
+
 use smol_str::SmolStr;
 use tradewind_core::event::{Succession, Transfer};
 use tradewind_core::halt::{Halt, HaltOrigin, HaltScope};
@@ -109,6 +111,7 @@ pub(crate) async fn history<D: Dialect>(db: &mut Scope<'_, D>) -> Result<History
         let next = db.number(NEXT_INTENT, Vec::new()).await?;
         History {
             next_intent: u64::try_from(next).unwrap_or(0),
+            left_out: left_out(db, next).await?,
             open_orders: open_orders(db).await?,
             fills: fills(db).await?,
             transfers: transfers(db).await?,
@@ -117,6 +120,20 @@ pub(crate) async fn history<D: Dialect>(db: &mut Scope<'_, D>) -> Result<History
             checkpoint: checkpoint(db).await?,
         }
     })
+}
+
+/// Numbers below `next` that no intent has: a commit that was lost had them, or they were left out when a copy of the ledger
+/// was restored.
+async fn left_out<D: Dialect>(db: &mut Scope<'_, D>, next: i64) -> Result<Vec<Range<u64>>, LedgerError> {
+    let sql = "SELECT id, following FROM (SELECT id, COALESCE(LEAD(id) OVER (ORDER BY id), ?) AS following \
+        FROM (SELECT 0 AS id UNION ALL SELECT id FROM intents WHERE OWN(intents)) AS numbers) AS pairs \
+        WHERE following > id + 1 ORDER BY id";
+    let rows = db.rows(sql, vec![Value::Int(next)]).await?;
+    let gap = |row: &D::Row| {
+        let cells = Cells::<D>::new(row, db.place(), "intents");
+        Ok(cells.number::<u64>(0)?.saturating_add(1)..cells.number(1)?)
+    };
+    rows.iter().map(gap).collect()
 }
 
 async fn open_orders<D: Dialect>(db: &mut Scope<'_, D>) -> Result<Vec<OpenOrder>, LedgerError> {

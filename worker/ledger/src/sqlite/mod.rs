@@ -16,7 +16,7 @@ use tradewind_core::time::Timestamp;
 use crate::backup::Backup;
 use crate::error::LedgerError;
 use crate::place::Place;
-use crate::sql::{Dialect, Patience, SqlLedger, SqlReader, calls};
+use crate::sql::{Context, Dialect, Patience, SqlLedger, SqlReader, calls};
 
 mod fault;
 mod lock;
@@ -65,6 +65,18 @@ impl Dialect for Sqlite {
 
     async fn begin_writing(conn: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
         conn.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    async fn begin_alone<'c>(
+        conn: &'c mut SqliteConnection,
+        _: &mut Context,
+    ) -> Result<Transaction<'c, Sqlite>, sqlx::Error> {
+        Self::begin_writing(conn).await
+    }
+
+    async fn roll_back(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        // Only a transaction can leave one open, and that is rolled back as it is dropped.
+        conn.ping().await
     }
 
     fn fault(place: &Place, error: sqlx::Error) -> LedgerError {

@@ -52,6 +52,10 @@ fn migrator() -> Migrator {
 /// commit some ten milliseconds: one order of several hundred, where SQLite's own thousand would be one of a hundred.
 const CHECKPOINT_PAGES: &str = "4000";
 
+/// KiB of pages a connection keeps (negative is SQLite's way to say KiB): a commit touches some dozen, at the ends of
+/// tables and indices. SQLite's own two thousand would fill with pages nobody asks for again.
+const CACHE_KIB: &str = "-512";
+
 pub(super) async fn writer(
     path: &Path,
     options: &SqliteOptions,
@@ -64,6 +68,7 @@ pub(super) async fn writer(
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("cache_size", CACHE_KIB)
         .foreign_keys(true)
         .busy_timeout(BUSY)
         .disable_statement_logging();

@@ -79,6 +79,7 @@ pub(crate) async fn what_was_committed_comes_back<L: Ledger>(mut ledger: L) {
     };
     let expected = History {
         next_intent: 7,
+        left_out: std::iter::once(1..4).collect(),
         open_orders: vec![
             OpenOrder { intent: intent(4, 1), attempt: Attempt(1), state: PartiallyFilled, signature: None },
             OpenOrder { intent: intent(6, 1), attempt: Attempt(0), state: Intended, signature: None },

@@ -14,7 +14,9 @@ use tradewind_core::time::{Millis, Timestamp};
 use tradewind_venues::VenueError;
 use tradewind_venues::binance_us::{BinanceError, MarketNews, MarketPoll};
 
-use super::{pause, survived, survived_all};
+use super::orders::trading;
+use super::recording::Recording;
+use super::{TURN, pause, survived, survived_all};
 use crate::commands::CommandError;
 use crate::driver::DriverError;
 use crate::session::{Around, Running};
@@ -33,6 +35,9 @@ const STALE: Duration = Duration::from_mins(3);
 /// What is known of the market.
 pub(super) struct Market {
     bar: Millis,
+    /// Where bars come from instead of the venue.
+    recording: Option<Recording>,
+    /// What is followed, and what is asked for next.
     poll: MarketPoll,
     ids: BTreeMap<Symbol, InstrumentId>,
     /// When each instrument was last heard of.
@@ -44,9 +49,17 @@ pub(super) struct Market {
 }
 
 impl Market {
-    pub(super) fn new(bar: Millis) -> Self {
+    pub(super) fn new(bar: Millis, recording: Option<Recording>) -> Self {
         let poll = MarketPoll::new(bar, BTreeMap::new());
-        Self { bar, poll, ids: BTreeMap::new(), heard: BTreeMap::new(), due: LONG_AGO, trouble: None }
+        Self {
+            bar,
+            recording,
+            poll,
+            ids: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            due: LONG_AGO,
+            trouble: None,
+        }
     }
 
     /// Has the venue know what the ledger and the configuration name, before anything is asked.
@@ -152,6 +165,10 @@ impl Market {
     ) -> Result<(), DriverError> {
         let Some(id) = self.ids.get(symbol).copied() else { return Ok(()) };
         let now = driver.now();
+        if self.recording.is_some() {
+            self.poll.add(symbol.clone(), now);
+            return Ok(());
+        }
         let complete = Timestamp(now.0 - now.0.rem_euclid(self.bar.0.max(1)));
         let last = complete.plus(Millis(-self.bar.0));
         let mut from = complete.plus(Millis(self.bar.0.saturating_mul(-past)));
@@ -184,6 +201,9 @@ impl Market {
         let config = Config { account: driver.state.account().clone(), strategies };
         let symbols = named_and_held(driver, &config);
         self.take_up(driver, symbols, &config, around).await?;
+        if self.recording.is_some() {
+            return self.take_in_recorded(driver, around).await;
+        }
         if driver.now() < self.due {
             return Ok(true);
         }
@@ -200,6 +220,31 @@ impl Market {
         let (now, due) = (driver.now(), self.poll.due(driver.now()));
         self.due = if due <= now { now.plus(AGAIN) } else { due };
         Ok(true)
+    }
+
+    /// Recorded bars that are due, for the length of a turn at most. False when somebody asks to stop.
+    async fn take_in_recorded(
+        &mut self,
+        driver: &mut Running,
+        around: &mut impl Around,
+    ) -> Result<bool, CommandError> {
+        let until = Instant::now() + TURN;
+        while let Some(recording) = &mut self.recording
+            && !is_under_way(driver)
+            && recording.is_due()
+            && Instant::now() < until
+        {
+            recording.tell(driver).await?;
+            if !pause(driver, around, Duration::ZERO).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// True once, when recorded bars have ended and nothing is under way.
+    pub(super) fn has_just_ended(&mut self, driver: &Running) -> bool {
+        !is_under_way(driver) && self.recording.as_mut().is_some_and(Recording::has_just_ended)
     }
 
     async fn tell(
@@ -231,6 +276,11 @@ impl Market {
             driver.observer.totals_mut().broken_feeds.insert(symbol.clone(), words.to_owned());
         }
     }
+}
+
+/// Whether an order trades that was sent, or nobody knows whether it does.
+fn is_under_way(driver: &Running) -> bool {
+    trading(driver) > 0 || driver.is_unsure()
 }
 
 fn told(error: BinanceError) -> DriverError {

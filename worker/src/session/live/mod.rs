@@ -7,17 +7,19 @@
 
 mod market;
 mod orders;
+mod recording;
 
 use std::time::{Duration, Instant};
 
-use tradewind_core::config::Config;
-use tradewind_core::time::Millis;
+use tradewind_core::config::{Config, MarketDataConfig, Speed};
 
 use market::Market;
 use orders::Orders;
+use recording::Recording;
 
 use super::connect::check_clock;
 use super::{Around, Ended, Running, Waited, prune};
+use crate::assembly::Assembly;
 use crate::commands::CommandError;
 use crate::driver::DriverError;
 
@@ -37,9 +39,21 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// One with candles of that length.
-    pub(crate) fn new(bar: Millis, keep_days: u32) -> Self {
-        Self { market: Market::new(bar), orders: Orders::new(), keep_days, next_turn: Instant::now() }
+    /// One on the bars of the assembly; `speed` is that of recorded ones, if it is another than the account says.
+    pub(crate) fn begin(
+        driver: &mut Running,
+        assembly: &Assembly,
+        speed: Option<Speed>,
+        keep_days: u32,
+    ) -> Result<Self, CommandError> {
+        let recording = match assembly.config.account.market_data {
+            MarketDataConfig::Replay { speed: said, .. } => {
+                Some(Recording::open(driver, assembly, speed.unwrap_or(said))?)
+            }
+            MarketDataConfig::Venue { .. } => None,
+        };
+        let market = Market::new(assembly.data.bar(), recording);
+        Ok(Self { market, orders: Orders::new(), keep_days, next_turn: Instant::now() })
     }
 
     /// Takes up what was left. False when somebody asks to stop first.
@@ -84,7 +98,7 @@ impl Live {
         Ok(true)
     }
 
-    /// Trades until somebody asks to stop.
+    /// Trades until somebody asks to stop, or recorded bars have ended; after that it may be called again, for what is held.
     pub(crate) async fn trade(
         &mut self,
         driver: &mut Running,
@@ -102,6 +116,9 @@ impl Live {
             self.next_turn = Instant::now() + TURN;
             if !self.turn(driver, around).await? {
                 return Ok(Ended::Drained);
+            }
+            if self.market.has_just_ended(driver) {
+                return Ok(Ended::Completed);
             }
             if driver.now().day() > day {
                 day = driver.now().day();

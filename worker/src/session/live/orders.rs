@@ -73,7 +73,7 @@ impl Orders {
 }
 
 /// Orders that the venue has and that trade at once: all but those that rest.
-fn trading(driver: &Running) -> usize {
+pub(super) fn trading(driver: &Running) -> usize {
     let open = driver.state.open_orders();
     let at_once = open.iter().filter(|order| {
         let rests = matches!(order.intent.kind, OrderKind::Stop { .. } | OrderKind::Limit { .. })

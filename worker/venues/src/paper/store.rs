@@ -22,6 +22,8 @@ use super::rows::{Fields, kind_text, liquidity_text};
 const SCHEMA_VERSION: i64 = 1;
 /// How long to wait for another writer of the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// KiB of pages the connection keeps (negative is SQLite's way to say KiB): the book is small and written at its ends.
+const CACHE_KIB: &str = "-512";
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +120,7 @@ impl Store {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            .pragma("cache_size", CACHE_KIB)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
         // Made by us first, so that nobody else may read what the account holds.

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "modules of one test binary")]
 
 mod answers;
+mod cut;
 mod desk;
 mod edge;
 mod orders;

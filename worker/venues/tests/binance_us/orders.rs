@@ -151,19 +151,6 @@ async fn only_the_venues_own_words_are_not_found() {
 }
 
 #[tokio::test]
-async fn a_look_up_cut_off_at_any_byte_says_nothing() {
-    let mut desk = Desk::ready().await;
-    for (status, whole) in [(200, ours("order_query")), (400, sample("error_unknown_order"))] {
-        for end in (0..whole.len()).step_by(7).chain([whole.len() - 1]) {
-            desk.now.set(desk.now.get() + 1_000);
-            desk.server.then(Act::json(status, &whole.as_bytes()[..end]));
-            let looked_up = desk.venue.lookup(&named()).await;
-            assert!(matches!(looked_up, Lookup::Unknown { .. }), "cut at {end}: {looked_up:?}");
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_cancel_is_believed_for_the_order_it_names() {
     let mut desk = Desk::ready().await;
     desk.server.then(Act::json(200, ours("cancel_ack")));
