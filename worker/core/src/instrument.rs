@@ -135,6 +135,11 @@ impl InstrumentRules {
         Ok(self.floor_lot(Quantity(units.max(0))))
     }
 
+    /// The base asset that `cash` buys at `price`, whatever the lot.
+    pub fn base_for(&self, cash: Cash, price: Price, rounding: Rounding) -> Result<Cash, MoneyError> {
+        mul_div(cash.0, pow10(self.price_scale)?, i128::from(price.0), rounding).map(Cash)
+    }
+
     /// Down to a multiple of the lot. Saturates at the smallest quantity.
     pub fn floor_lot(&self, quantity: Quantity) -> Quantity {
         Quantity(quantity.0.saturating_sub(quantity.0.rem_euclid(self.lot.0.max(1))))
