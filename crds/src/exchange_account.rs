@@ -226,8 +226,8 @@ pub struct PaperVenue {
     #[x_kube(validation = Rule::new("duration(self) <= duration('1m')").message("latency must be at most 1m; use a value such as 150ms"))]
     pub latency: GoDuration,
 
-    /// Percent of a bar's volume that the fills of one order may take, 0.01 to 100, at most four decimals; the rest
-    /// of the order waits for the next bar. Default: 10.
+    /// Percent of a bar's volume that the fills of all the account's orders in the instrument may take together, 0.01 to
+    /// 100, at most four decimals; what is left of them waits for the next bar. Default: 10.
     #[serde(default = "default_volume_share")]
     #[schemars(range(min = 0.01, max = 100))]
     pub volume_share_percent: PercentNumber,

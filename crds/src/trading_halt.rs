@@ -38,7 +38,7 @@ use crate::common::{Empty, HaltAction, KeyText, ObjectRef, SymbolText};
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "AFFECTED", type_ = "string", json_path = ".status.affected", priority = 1),
     printcolumn(name = "SINCE", type_ = "date", json_path = ".status.effectiveSince", priority = 1),
-    printcolumn(name = "WAITING", type_ = "string", json_path = ".status.waitingFor", priority = 1),
+    printcolumn(name = "WAITING", type_ = "string", json_path = ".status.waiting", priority = 1),
     printcolumn(name = "REASON", type_ = "string", json_path = ".spec.reason", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
@@ -144,4 +144,9 @@ pub struct TradingHaltStatus {
     #[x_kube(merge_strategy = ListMerge::Set)]
     #[schemars(length(max = 64))]
     pub waiting_for: Vec<KeyText>,
+    /// The first of waitingFor as text, and how many more there are, such as "btc-trend, eth-trend"; absent when there are
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub waiting: Option<String>,
 }

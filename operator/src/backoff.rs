@@ -40,6 +40,7 @@ impl Backoff {
 }
 
 /// From 0 to 1, spread evenly over keys.
+#[expect(clippy::float_arithmetic, reason = "a share of a pause, not money")]
 fn jitter(key: &Key) -> f64 {
     let hash = blake3::hash(key.to_string().as_bytes());
     let first = hash.as_bytes().first().copied().unwrap_or_default();

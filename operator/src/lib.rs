@@ -7,6 +7,13 @@
 //! How an event becomes work: [`watch`] shows it to [`latch`], puts it into [`stores`], asks [`triggers`] which objects
 //! it concerns, and puts those into a [`queue`]; [`controllers`] takes them out and calls [`reconcile`].
 
+#![deny(
+    clippy::float_arithmetic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss
+)]
+
 pub mod apply;
 pub mod backoff;
 pub mod client;

@@ -375,9 +375,9 @@ fn code_of(decision: &Decision) -> &'static str {
 
 fn decision_snapshot(state: &State, decision: &Decision) -> Option<DecisionSnapshot> {
     let rules = state.rules(decision.instrument)?;
-    let (_, name) = state.strategy_name(decision.strategy)?;
+    let (uid, name) = state.strategy_name(decision.strategy)?;
     let config = state.strategy_config(decision.strategy)?;
-    let (outcome, detail, _) = outcome_words(rules, &decision.outcome);
+    let (outcome, detail, _) = outcome_words(state, uid, rules, &decision.outcome);
     Some(DecisionSnapshot {
         at: decision.at,
         strategy: name.into(),

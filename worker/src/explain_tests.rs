@@ -115,8 +115,10 @@ fn runs_of_other_strategies_and_instruments_do_not_break_a_run() {
 
 #[test]
 fn another_outcome_or_side_ends_a_run_and_orders_are_never_folded() {
-    let held =
-        |hour, side| DecisionRow { side, ..decision(hour, 1, "BTC-USD", "Halted", "halted (StopEntries)") };
+    let held = |hour, side| DecisionRow {
+        side,
+        ..decision(hour, 1, "BTC-USD", "Halted", "halted by h (StopEntries)")
+    };
     let rows = [
         held(1, None),
         held(2, Some(Side::Buy)),

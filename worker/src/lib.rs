@@ -3,6 +3,13 @@
 //! `run`, `backtest` and the reference job share one [`driver`], one [`feed`] shape and one engine; they differ in where
 //! bars come from and what becomes of rows.
 
+#![deny(
+    clippy::float_arithmetic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss
+)]
+
 pub mod assembly;
 pub mod board;
 pub mod bus;

@@ -21,8 +21,8 @@ pub struct ExchangeAccountStatus {
     /// One word for people, derived from the conditions; programs read the conditions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
-    /// Ready, Reconciling, Stalled and Halted by the operator; DataFresh, PositionsReconciled, PositionsProtected and
-    /// Supervised by the worker.
+    /// Ready, Reconciling, Stalled and Halted by the operator; DataFresh, PositionsReconciled, PositionsProtected,
+    /// Supervised and, with a bus, BusRelaying by the worker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 16))]

@@ -51,7 +51,7 @@ pub struct Plan {
 impl OwnStatus for TradingHaltStatus {
     type Object = TradingHalt;
     const FIELDS: &'static [&'static str] =
-        &["observedGeneration", "target", "affected", "effectiveSince", "waitingFor"];
+        &["observedGeneration", "target", "affected", "effectiveSince", "waitingFor", "waiting"];
     const CONDITIONS: &'static [&'static str] = &[condition::EFFECTIVE];
 }
 
@@ -86,8 +86,7 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     conditions.set(condition::EFFECTIVE, status, reason, &message);
     let conditions = conditions.finish();
     let since = get(&conditions, condition::EFFECTIVE).map(|found| found.last_transition_time.clone());
-    let unlisted = reached.waiting.iter().chain(&reached.untold);
-    let waiting = unlisted.take(MOST_LISTED).map(|name| KeyText(name.clone()));
+    let unlisted: Vec<String> = reached.waiting.iter().chain(&reached.untold).cloned().collect();
     let missing = reason == Reason::NoTarget && missing_target(observed).is_some();
     let notices = changes(before, &conditions, reason, missing, &message);
     let running = reached.running();
@@ -97,7 +96,8 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
             target: Some(target_words(halt, observed.operator_namespace)),
             affected: Some(format!("{}/{}", reached.in_force, count(running, "strategy", "strategies"))),
             effective_since: since.filter(|_| status == Status::True),
-            waiting_for: waiting.collect(),
+            waiting: (!unlisted.is_empty()).then(|| named(&unlisted)),
+            waiting_for: unlisted.into_iter().take(MOST_LISTED).map(KeyText).collect(),
             conditions,
         },
         notices,
@@ -323,8 +323,11 @@ mod tests {
         let (state, affected, message) = waits.told();
         assert_eq!((state.as_str(), affected.as_str()), ("False/WaitingForWorkers", "1/3 strategies"));
         assert!(message.contains("waits for the workers of ada, eth;"), "{message}");
-        let listed: Vec<_> = waits.plan_at(1_000).status.waiting_for.into_iter().map(|name| name.0).collect();
+        let status = waits.plan_at(1_000).status;
+        assert_eq!(status.waiting.as_deref(), Some("ada, eth"));
+        let listed: Vec<_> = status.waiting_for.into_iter().map(|name| name.0).collect();
         assert_eq!(listed, ["ada", "eth"]);
+        assert_eq!(world.plan_at(1_000).status.waiting, None);
         let one = World::new(&json!({"strategy": {"name": "eth"}})).with("btc", &[]).with("eth", &["h"]);
         assert_eq!(one.told().1, "1/1 strategy");
     }

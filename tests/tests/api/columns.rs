@@ -150,7 +150,8 @@ metadata: {name: exchange-incident}
 status:
   target: namespace desk (BTC-USD)
   affected: 2/3 strategies
-  waitingFor: [sol-trend]
+  waitingFor: [sol-trend, eth-x]
+  waiting: sol-trend, eth-x
   conditions: [{type: Effective, status: "False", reason: WaitingForWorkers, message: late, lastTransitionTime: "2020-01-01T00:00:00Z"}]
 "#;
 

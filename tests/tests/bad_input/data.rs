@@ -229,3 +229,25 @@ fn a_file_without_a_bar_ends_its_instrument_and_the_others_go_on() {
         assert_others_untouched(&rows);
     }
 }
+
+#[test]
+fn a_row_that_those_after_it_contradict_ends_its_instrument_and_nothing_is_decided_on_it() {
+    // Places count from 0, lines from 1 with a header.
+    for (place, time, price) in [(0, None, "0.01"), (60, Some(4_102_358_400_000), "63000")] {
+        let desk = desk_with(|rows| {
+            let row = &mut rows[place];
+            let time = time.unwrap_or_else(|| time_of(row));
+            *row = format!("{time},{price},{price},{price},{price},1");
+        });
+        let (ended, rows) = completed(&desk);
+        let told: Vec<&str> =
+            ended.err.lines().filter(|line| line.contains("ERROR the feed ended early")).collect();
+        assert_eq!(told.len(), 1, "{}", ended.err);
+        let sentence = format!("BTC-USD_1h.csv line {} (ts ", place + 2);
+        assert!(told[0].contains(&sentence) && told[0].contains(&format!(", close {price}) ")), "{told:?}");
+        assert!(told[0].contains("correct or delete that line"), "{told:?}");
+        assert_eq!(warnings(&ended), Vec::<&str>::new(), "a good line is blamed");
+        assert_eq!(of(&rows, BTC).len(), place);
+        assert_others_untouched(&rows);
+    }
+}

@@ -1,4 +1,5 @@
-//! The images that the tests run: of release programs, as people get them, packed once and whenever those change.
+//! The images that the tests run, packed once and whenever their programs change. These are of the trial profile: features
+//! and the end at a panic are those of a release, and the compiler optimises less, for a release takes three times as long.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::Stage;
 use crate::halt::{EntryBlock, HaltAction};
 use crate::money::{Cash, Percent};
+use crate::order::IntentId;
 use crate::time::Millis;
 
 /// The first cause why a bar led to no order.
@@ -60,7 +61,7 @@ pub enum Denial {
     InstrumentExitOnly,
     /// The strategy was removed or is being deleted: no entries.
     Removed,
-    /// A halt is in force: no entries until it is resumed.
+    /// A halt is in force: no entries until it is resumed. The decision's sentence names it.
     Halted {
         /// The severest action of the halts in force.
         action: HaltAction,
@@ -81,14 +82,22 @@ pub enum Denial {
         limit: Percent,
     },
     /// An order in this instrument is still open or its outcome unknown.
-    OrderInFlight,
+    OrderInFlight {
+        /// The first of them.
+        intent: IntentId,
+    },
     /// Equity is not known or not positive, so no size can be computed.
     NoEquity {
         /// Equity of the strategy.
         equity: Cash,
     },
     /// The computed size is smaller than the instrument's lot.
-    BelowLot,
+    BelowLot {
+        /// The size before it is rounded down to the lot, in the base asset.
+        size: Cash,
+        /// The instrument's lot, in the base asset.
+        lot: Cash,
+    },
     /// The last fill in this instrument is too recent for the policy's `cooldown`.
     Cooldown {
         /// Time since that fill.
@@ -171,9 +180,9 @@ impl Denial {
             Self::Removed => 10,
             Self::Halted { .. } => 11,
             Self::BelowConfidence { .. } => 12,
-            Self::OrderInFlight => 13,
+            Self::OrderInFlight { .. } => 13,
             Self::NoEquity { .. } => 14,
-            Self::BelowLot => 15,
+            Self::BelowLot { .. } => 15,
             Self::Cooldown { .. } => 16,
             Self::MaxTradesPerDay { .. } => 17,
             Self::MaxOpenPositions { .. } => 18,
@@ -212,8 +221,8 @@ impl Denial {
             | Self::BalancesDiffer
             | Self::ReferenceMissing => Stage::Halt,
             Self::BelowConfidence { .. } => Stage::Threshold,
-            Self::NoEquity { .. } | Self::BelowLot => Stage::Sizing,
-            Self::OrderInFlight
+            Self::NoEquity { .. } | Self::BelowLot { .. } => Stage::Sizing,
+            Self::OrderInFlight { .. }
             | Self::Cooldown { .. }
             | Self::MaxTradesPerDay { .. }
             | Self::MaxOpenPositions { .. }
@@ -233,7 +242,9 @@ impl Denial {
             Self::WarmingUp { bars, needed } => (i128::from(bars), i128::from(needed)),
             Self::Halted { action } => (action_number(action), 0),
             Self::BelowConfidence { confidence, limit } => (i128::from(confidence.0), i128::from(limit.0)),
+            Self::OrderInFlight { intent } => (i128::from(intent.0), 0),
             Self::NoEquity { equity } => (equity.0, 0),
+            Self::BelowLot { size, lot } => (size.0, lot.0),
             Self::Cooldown { elapsed, limit } => (i128::from(elapsed.0), i128::from(limit.0)),
             Self::MaxTradesPerDay { count, limit } | Self::MaxOpenPositions { count, limit } => {
                 (i128::from(count), i128::from(limit))
@@ -259,8 +270,6 @@ impl Denial {
             | Self::UnknownFormat
             | Self::BalancesDiffer
             | Self::ReferenceMissing
-            | Self::OrderInFlight
-            | Self::BelowLot
             | Self::Overflow => (0, 0),
         }
     }
@@ -307,9 +316,11 @@ impl fmt::Display for Denial {
             Self::UnknownFormat => f.write_str("the published configuration has an unknown format"),
             Self::BalancesDiffer => f.write_str("the venue holds other amounts than the ledger says"),
             Self::BelowConfidence { confidence, limit } => write!(f, "confidence {confidence} < {limit}"),
-            Self::OrderInFlight => f.write_str("an order in this instrument is still open"),
+            Self::OrderInFlight { intent: IntentId(number) } => {
+                write!(f, "the order of intent {number} in this instrument is still open")
+            }
             Self::NoEquity { equity } => write!(f, "equity is {}", equity.to_text(2)),
-            Self::BelowLot => f.write_str("the size is below one lot"),
+            Self::BelowLot { size, lot } => write!(f, "size {size} < lot {lot}"),
             Self::Cooldown { elapsed, limit } => {
                 write!(f, "last fill {} min ago, cooldown {} min", elapsed.0 / 60_000, limit.0 / 60_000)
             }
@@ -362,5 +373,10 @@ mod tests {
         assert_eq!(denial.to_string(), "position 501.00 > 500.00");
         let denial = Denial::BelowConfidence { confidence: Percent(612_000), limit: Percent(650_000) };
         assert_eq!(denial.to_string(), "confidence 61.2% < 65%");
+        let amount = |text| Cash::parse(text).unwrap();
+        let denial = Denial::BelowLot { size: amount("0.00083"), lot: amount("0.001") };
+        assert_eq!(denial.to_string(), "size 0.00083 < lot 0.001");
+        let denial = Denial::OrderInFlight { intent: IntentId(7) };
+        assert_eq!(denial.to_string(), "the order of intent 7 in this instrument is still open");
     }
 }

@@ -135,19 +135,27 @@ impl InstrumentRules {
         Ok(self.floor_lot(Quantity(units.max(0))))
     }
 
-    /// Down to a multiple of the lot.
-    pub fn floor_lot(&self, quantity: Quantity) -> Quantity {
-        Quantity(quantity.0 - quantity.0.rem_euclid(self.lot.0.max(1)))
+    /// The base asset that `cash` buys at `price`, whatever the lot.
+    pub fn base_for(&self, cash: Cash, price: Price, rounding: Rounding) -> Result<Cash, MoneyError> {
+        mul_div(cash.0, pow10(self.price_scale)?, i128::from(price.0), rounding).map(Cash)
     }
 
-    /// To a multiple of the tick; exact when it already is one. Saturates at the largest price.
+    /// Down to a multiple of the lot. Saturates at the smallest quantity.
+    pub fn floor_lot(&self, quantity: Quantity) -> Quantity {
+        Quantity(quantity.0.saturating_sub(quantity.0.rem_euclid(self.lot.0.max(1))))
+    }
+
+    /// To a multiple of the tick; exact when it already is one. Saturates at the largest and the smallest price.
     pub fn round_tick(&self, price: Price, rounding: Rounding) -> Price {
         let tick = self.tick.0.max(1);
-        let below = price.0 - price.0.rem_euclid(tick);
-        if below == price.0 || rounding == Rounding::Down {
-            Price(below)
-        } else {
-            Price(below.saturating_add(tick))
+        let above_tick = price.0.rem_euclid(tick);
+        if above_tick == 0 {
+            return price;
+        }
+        match rounding {
+            Rounding::Down => Price(price.0.saturating_sub(above_tick)),
+            // Not from the tick below: that of the smallest price does not exist.
+            Rounding::Up => Price(price.0.saturating_add(tick - above_tick)),
         }
     }
 
@@ -281,7 +289,34 @@ mod tests {
         assert!(matches!(build("abc", "1"), Err(RulesError::Number { field: "tick", .. })));
     }
 
+    /// Any number, and often one of the first or last thousand.
+    fn at_the_edges() -> impl Strategy<Value = i64> {
+        prop_oneof![any::<i64>(), i64::MIN..i64::MIN + 1000, i64::MAX - 1000..=i64::MAX, -1000_i64..1000]
+    }
+
     proptest! {
+        #[test]
+        fn a_lot_is_taken_off_and_never_added_up_to_the_ends_of_the_range(
+            units in at_the_edges(), lot in prop_oneof![1_i64..1000, Just(i64::MAX)],
+        ) {
+            let floored = InstrumentRules { lot: Quantity(lot), ..btc() }.floor_lot(Quantity(units)).0;
+            let exact = i128::from(units).div_euclid(i128::from(lot)) * i128::from(lot);
+            prop_assert_eq!(i128::from(floored), exact.max(i128::from(i64::MIN)));
+        }
+
+        #[test]
+        fn a_price_goes_to_the_next_tick_as_named_up_to_the_ends_of_the_range(
+            units in at_the_edges(), tick in prop_oneof![1_i64..1000, Just(i64::MAX)],
+        ) {
+            let rules = InstrumentRules { tick: Price(tick), ..btc() };
+            let below = i128::from(units).div_euclid(i128::from(tick)) * i128::from(tick);
+            let is_on_it = below == i128::from(units);
+            let above = if is_on_it { below } else { below + i128::from(tick) };
+            let kept = |price: i128| price.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+            prop_assert_eq!(i128::from(rules.round_tick(Price(units), Rounding::Down).0), kept(below));
+            prop_assert_eq!(i128::from(rules.round_tick(Price(units), Rounding::Up).0), kept(above));
+        }
+
         #[test]
         fn sized_orders_stay_within_the_cash_and_one_lot_of_it(cents in 1_i64..1_000_000_000, price in 1_i64..100_000_000) {
             let rules = btc();

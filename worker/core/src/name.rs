@@ -139,6 +139,8 @@ impl fmt::Display for Uid {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -149,6 +151,53 @@ mod tests {
         for wrong in ["BTCUSD", "btc-usd", "BTC-", "-USD", "BTC-USD-X", "BTC-BTC", "", "BTC/USD", "ÄBC-USD"]
         {
             assert!(wrong.parse::<Symbol>().is_err(), "{wrong}");
+        }
+    }
+
+    /// The rule in the words of its error, for comparison.
+    fn is_code(text: &str) -> bool {
+        let length = text.chars().count();
+        (1..=12).contains(&length) && text.chars().all(|c| matches!(c, 'A'..='Z' | '0'..='9'))
+    }
+
+    proptest! {
+        #[test]
+        fn an_asset_is_1_to_12_capitals_or_digits_and_nothing_else(
+            text in prop_oneof!["[A-Z0-9]{0,14}", "[A-Z0-9]{0,11}[a-z ._/ÄЖ-]", any::<String>()],
+        ) {
+            match text.parse::<Asset>() {
+                Ok(asset) => {
+                    prop_assert!(is_code(&text), "{text:?}");
+                    prop_assert_eq!(asset.to_string(), text);
+                }
+                Err(NameError::Asset { text: shown }) => {
+                    prop_assert!(!is_code(&text), "{text:?}");
+                    prop_assert!(text.starts_with(&shown) && shown.chars().count() <= 40);
+                }
+                Err(other) => prop_assert!(false, "{other}"),
+            }
+        }
+
+        #[test]
+        fn a_symbol_is_two_different_assets_with_one_dash_and_nothing_else(
+            text in prop_oneof![
+                "[A-Z0-9]{0,13}-[A-Z0-9]{0,13}", "[AB]-[AB]", "[A-Z-]{0,8}", "[A-Z]{1,4}-[a-zA-Z/ ]{1,4}", any::<String>(),
+            ],
+        ) {
+            let codes: Vec<&str> = text.split('-').collect();
+            let fits = matches!(codes[..], [base, quote] if is_code(base) && is_code(quote) && base != quote);
+            match text.parse::<Symbol>() {
+                Ok(symbol) => {
+                    prop_assert!(fits, "{text:?}");
+                    prop_assert_eq!(vec![symbol.base().as_str(), symbol.quote().as_str()], codes);
+                    prop_assert_eq!(symbol.to_string(), text);
+                }
+                Err(NameError::Symbol { text: shown }) => {
+                    prop_assert!(!fits, "{text:?}");
+                    prop_assert!(text.starts_with(&shown) && shown.chars().count() <= 40);
+                }
+                Err(other) => prop_assert!(false, "{other}"),
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::protocol::Signature;
 use crate::time::Timestamp;
 
 /// The number of an intent, unique in its ledger and rising.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct IntentId(pub u64);
 

@@ -7,7 +7,7 @@ use crate::denial::Denial;
 use crate::instrument::InstrumentRules;
 use crate::limits::{AccountLimits, Limits};
 use crate::money::{BasisPoints, Cash, MoneyError, Percent, Price, Quantity, Rounding};
-use crate::order::{OrderKind, Purpose, Side};
+use crate::order::{IntentId, OrderKind, Purpose, Side};
 use crate::time::Millis;
 
 /// An order that is not yet decided.
@@ -47,8 +47,8 @@ pub struct Context<'a> {
     pub rules: &'a InstrumentRules,
     /// Confidence of the signal.
     pub confidence: Percent,
-    /// Whether an order in this instrument is open or of unknown outcome.
-    pub in_flight: bool,
+    /// The first order in this instrument that is open or of unknown outcome.
+    pub in_flight: Option<IntentId>,
     /// Time since the last fill in this instrument, if there was one.
     pub since_last_fill: Option<Millis>,
     /// Entries in this instrument on this UTC day.
@@ -112,7 +112,7 @@ pub fn approve_exit(sellable: Quantity, draft: Draft) -> Option<Checked<Draft>> 
 }
 
 fn in_flight(context: &Context<'_>, _: &Draft) -> Result<(), Denial> {
-    if context.in_flight { Err(Denial::OrderInFlight) } else { Ok(()) }
+    context.in_flight.map_or(Ok(()), |intent| Err(Denial::OrderInFlight { intent }))
 }
 
 fn cooldown(context: &Context<'_>, _: &Draft) -> Result<(), Denial> {

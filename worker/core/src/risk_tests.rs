@@ -26,7 +26,7 @@ impl Fixture {
             account_limits: &self.account_limits,
             rules: &self.rules,
             confidence: Percent(650_000),
-            in_flight: false,
+            in_flight: None,
             since_last_fill: None,
             entries_today: 0,
             open_positions: 0,
@@ -73,7 +73,7 @@ fn each_check_denies_with_its_own_reason_and_values() {
             Context { confidence: Percent(649_999), ..context },
             Denial::BelowConfidence { confidence: Percent(649_999), limit: Percent(650_000) },
         ),
-        (Context { in_flight: true, ..context }, Denial::OrderInFlight),
+        (Context { in_flight: Some(IntentId(7)), ..context }, Denial::OrderInFlight { intent: IntentId(7) }),
         (
             Context { since_last_fill: Some(Millis(3_599_999)), ..context },
             Denial::Cooldown { elapsed: Millis(3_599_999), limit: Millis(3_600_000) },

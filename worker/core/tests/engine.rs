@@ -129,7 +129,7 @@ fn an_entry_that_becomes_durable_under_a_halt_is_not_sent() {
     let effects = desk.tell(EventKind::Durable { intent: id });
     assert!(requests(&effects).is_empty());
     assert!(
-        matches!(records(&effects)[..], [Record::Transition(t)] if t.to == OrderState::Expired && t.detail.as_deref() == Some("not sent: halted (StopEntries)"))
+        matches!(records(&effects)[..], [Record::Transition(t)] if t.to == OrderState::Expired && t.detail.as_deref() == Some("not sent: halted by h (StopEntries)"))
     );
 }
 

@@ -3,12 +3,12 @@
 
 mod common;
 
-use common::{Desk, decisions, denial, intents, strategy};
+use common::{Desk, decisions, denial, halt, intents, strategy, uid};
 use tradewind_core::config::DesiredState;
 use tradewind_core::decision::Outcome;
 use tradewind_core::denial::Denial;
-use tradewind_core::event::EventKind;
-use tradewind_core::halt::EntryBlock;
+use tradewind_core::event::{EventKind, HaltChange};
+use tradewind_core::halt::{EntryBlock, HaltAction, HaltScope};
 
 fn put(desk: &mut Desk, state: DesiredState) {
     let mut config = desk.config.clone();
@@ -66,4 +66,24 @@ fn a_quarantined_strategy_feeds_no_signal_and_starts_cold_when_it_is_let_out() {
     assert_eq!(denial(&desk.bar(0, "110")), Denial::Quarantined);
     put(&mut desk, DesiredState::Trading);
     assert!(matches!(denial(&desk.bar(0, "130")), Denial::WarmingUp { bars: 1, .. }));
+}
+
+#[test]
+fn a_denial_by_a_halt_names_the_first_that_demands_the_severest_action() {
+    let mut desk = one();
+    desk.warm(0);
+    let btc = "BTC-USD".parse().unwrap();
+    let set = |desk: &mut Desk, name, number, action| {
+        let scope = HaltScope::Strategies(vec![uid(number)]);
+        desk.tell(EventKind::HaltChange(HaltChange::Set(halt(name, scope, action))));
+    };
+    set(&mut desk, "mild", 1, HaltAction::StopEntries);
+    set(&mut desk, "another's", 2, HaltAction::CancelEntries);
+    set(&mut desk, "severe", 1, HaltAction::CancelEntries);
+    let denied = denial(&desk.bar(0, "110"));
+    assert_eq!(denied, Denial::Halted { action: HaltAction::CancelEntries });
+    let text = |desk: &Desk| desk.state.denial_text(uid(1), &btc, &denied);
+    assert_eq!(text(&desk), "halted by severe (CancelEntries)");
+    set(&mut desk, "severe too", 1, HaltAction::CancelEntries);
+    assert_eq!(text(&desk), "halted by severe and 1 more (CancelEntries)");
 }

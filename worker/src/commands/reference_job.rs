@@ -87,12 +87,13 @@ pub async fn run(file: &Path) -> Result<JobResult, CommandError> {
     let before = cpu_seconds()?;
     let run = run_feed(&config, &instruments, &mut feed, Sink::new(None), |_| {});
     let outcome = Box::pin(run).await?;
+    #[expect(clippy::float_arithmetic, reason = "seconds for people")]
     let cpu_s = cpu_seconds()? - before;
     if let Some(warning) = outcome.warnings.into_iter().chain(outcome.gathered.money_faults).next() {
         return Err(CommandError::Usage(warning));
     }
     let equity = outcome.gathered.account.as_ref().map(|s| s.equity.final_equity).unwrap_or_default();
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    #[expect(clippy::cast_precision_loss, clippy::float_arithmetic, reason = "a rate for people")]
     let bars_per_cpu_s = if cpu_s > 0.0 { outcome.bars as f64 / cpu_s } else { 0.0 };
     Ok(JobResult {
         bars: outcome.bars,
@@ -114,7 +115,7 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
     Ok(())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "seconds for people")]
+#[expect(clippy::cast_precision_loss, clippy::float_arithmetic, reason = "seconds for people")]
 fn cpu_seconds() -> Result<f64, CommandError> {
     let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(std::io::Error::from)?;
     let seconds = |t: nix::sys::time::TimeVal| t.tv_sec() as f64 + t.tv_usec() as f64 / 1e6;
@@ -122,6 +123,7 @@ fn cpu_seconds() -> Result<f64, CommandError> {
 }
 
 /// The process's own high-water mark; that of `getrusage` can be the parent's, carried over by exec.
+#[expect(clippy::float_arithmetic, reason = "megabytes for people")]
 fn rss_peak_mb() -> Result<f64, CommandError> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

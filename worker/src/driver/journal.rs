@@ -175,7 +175,7 @@ pub fn decision_row(state: &State, decision: &Decision) -> Option<DecisionRow> {
     let (strategy, name) = state.strategy_name(decision.strategy)?;
     let rules = state.rules(decision.instrument)?;
     let config = state.strategy_config(decision.strategy)?;
-    let (outcome, detail, intent) = outcome_words(rules, &decision.outcome);
+    let (outcome, detail, intent) = outcome_words(state, strategy, rules, &decision.outcome);
     Some(DecisionRow {
         at: decision.at,
         bar: decision.bar,
@@ -194,8 +194,10 @@ pub fn decision_row(state: &State, decision: &Decision) -> Option<DecisionRow> {
     })
 }
 
-/// The code of an outcome, one sentence on it, and its intent.
+/// The code of an outcome, one sentence on it, and its intent. `state` is as it was when it came out.
 pub fn outcome_words(
+    state: &State,
+    strategy: Uid,
     rules: &InstrumentRules,
     outcome: &Outcome,
 ) -> (&'static str, String, Option<tradewind_core::order::IntentId>) {
@@ -208,7 +210,7 @@ pub fn outcome_words(
             let text = format!("sell {} {}", rules.quantity_text(*quantity), rules.symbol.base());
             ("Exit", text, None)
         }
-        Outcome::Nothing(denial) => (denial.code(), denial.to_string(), None),
+        Outcome::Nothing(denial) => (denial.code(), state.denial_text(strategy, &rules.symbol, denial), None),
     }
 }
 

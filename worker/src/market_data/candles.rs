@@ -1,6 +1,7 @@
 //! Candles from CSV, plain or gzip, one row at a time.
 //!
-//! A bad row is skipped and told; a broken file ends the feed. The last line of a plain file may lack its line end: if
+//! A bad row is skipped and told; a broken file ends the feed. So does a bar that many rows after it do not fit: it is the
+//! wrong one then, not they. A bar is therefore given out only when another may follow it. The last line of a plain file may lack its line end: if
 //! its columns are sound it counts (a number cut short could only be the volume, and a smaller volume fills less),
 //! otherwise the file is truncated.
 
@@ -20,6 +21,11 @@ use super::error::MarketDataError;
 
 /// Skipped rows that are held for [`CandleReader::take_skips`]; further ones are counted only.
 pub const MAX_SKIPS_HELD: usize = 100;
+
+/// Rows in a row that are skipped for nothing but the bar before them. Feeds that hiccup print a few absurd rows; where one
+/// more disagrees, it is the bar they are compared with that is absurd, and skipping on would blame every good line of the
+/// file.
+pub const MOST_AGAINST_A_BAR: u32 = 8;
 
 /// Longest line; a candle has about a hundred bytes.
 const MAX_LINE: usize = 4096;
@@ -62,12 +68,25 @@ pub struct CandleReader {
     interval: Millis,
     rows: csv::Reader<LineGuard>,
     record: csv::ByteRecord,
-    /// Open time and close of the last bar.
-    previous: Option<(Timestamp, Price)>,
+    /// The last sound bar, not yet given out.
+    held: Option<Held>,
+    /// Open time of the bar given out last.
+    given: Option<Timestamp>,
+    /// Rows since the held bar that were refused for it.
+    against: u32,
+    /// Told after the last bar.
+    end: Option<MarketDataError>,
     quality: Quality,
     first_bad: Option<BadBar>,
     skips: Vec<Skipped>,
     done: bool,
+}
+
+/// A bar that rows after it may yet prove wrong.
+struct Held {
+    bar: Bar,
+    off_tick: u64,
+    line: u64,
 }
 
 impl fmt::Debug for CandleReader {
@@ -114,7 +133,10 @@ impl CandleReader {
             interval,
             rows,
             record: csv::ByteRecord::new(),
-            previous: None,
+            held: None,
+            given: None,
+            against: 0,
+            end: None,
             quality: Quality::default(),
             first_bad: None,
             skips: Vec::new(),
@@ -165,16 +187,17 @@ impl CandleReader {
             }
             match self.bar_of_record() {
                 Ok((bar, off_tick)) => {
-                    self.quality.bars += 1;
-                    self.quality.off_tick += off_tick;
-                    self.previous = Some((bar.open_time, bar.close));
-                    return Ok(Some(bar));
+                    self.against = 0;
+                    let held = Held { bar, off_tick, line: self.line() };
+                    if let Some(bar) = self.give_out(Some(held)) {
+                        return Ok(Some(bar));
+                    }
                 }
                 Err(reason) => self.skip(reason)?,
             }
         }
         match self.first_bad.take() {
-            _ if self.quality.bars > 0 => Ok(None),
+            _ if self.held.is_some() || self.quality.bars > 0 => Ok(None),
             Some(first) => {
                 let (path, rows) = (self.path.clone(), self.quality.skipped);
                 Err(MarketDataError::NoBars { path, rows, first: Box::new(first) })
@@ -183,13 +206,33 @@ impl CandleReader {
         }
     }
 
+    /// The held bar, with the next one in its place.
+    fn give_out(&mut self, next: Option<Held>) -> Option<Bar> {
+        let Held { bar, off_tick, .. } = std::mem::replace(&mut self.held, next)?;
+        self.quality.bars += 1;
+        self.quality.off_tick += off_tick;
+        self.given = Some(bar.open_time);
+        Some(bar)
+    }
+
+    /// The line of the record.
+    fn line(&self) -> u64 {
+        self.record.position().map_or(0, csv::Position::line)
+    }
+
     fn skip(&mut self, reason: BadBar) -> Result<(), MarketDataError> {
-        let line = self.record.position().map_or(0, csv::Position::line);
+        let line = self.line();
         let path = self.path.clone();
         if self.rows.get_ref().ended_in_a_line() {
             return Err(MarketDataError::Truncated { path, line, reason: Box::new(reason) });
         }
         self.quality.skipped += 1;
+        self.against += u32::from(self.is_against_the_bar(&reason));
+        if self.against > MOST_AGAINST_A_BAR
+            && let Some(held) = self.held.take()
+        {
+            return Err(self.wrong_bar(&held, reason));
+        }
         if self.first_bad.is_none() {
             self.first_bad = Some(reason.clone());
         }
@@ -197,6 +240,32 @@ impl CandleReader {
             self.skips.push(Skipped { path, line, reason });
         }
         Ok(())
+    }
+
+    /// Whether the row is refused for the held bar alone. One that is no later than the bar before that one either is out
+    /// of order by itself, as where two files overlap.
+    fn is_against_the_bar(&self, reason: &BadBar) -> bool {
+        match reason {
+            BadBar::Leap { .. } => true,
+            BadBar::Unsorted { ts, .. } => self.given.is_none_or(|given| *ts > given.0),
+            _ => false,
+        }
+    }
+
+    /// The held bar is never given out, and the rows refused for it are not told as wrong.
+    #[cold]
+    fn wrong_bar(&mut self, held: &Held, reason: BadBar) -> MarketDataError {
+        let refused = |skip: &Skipped| matches!(skip.reason, BadBar::Leap { .. } | BadBar::Unsorted { .. });
+        self.skips.retain(|skip| skip.line < held.line || !refused(skip));
+        MarketDataError::WrongBar {
+            path: self.path.clone(),
+            line: held.line,
+            ts: held.bar.open_time.0,
+            close: self.rules.price_text(held.bar.close),
+            rows: self.against,
+            last: self.line(),
+            reason: Box::new(reason),
+        }
     }
 
     /// The record as a bar, with the number of its prices that were off the tick.
@@ -212,7 +281,8 @@ impl CandleReader {
         let (low, close) = (price(Field::Low)?, price(Field::Close)?);
         let volume = self.volume(column()?)?;
         let bar = Bar { open_time, open, high, low, close, volume };
-        check(&bar, self.previous, &self.rules)?;
+        let previous = self.held.as_ref().map(|held| (held.bar.open_time, held.bar.close));
+        check(&bar, previous, &self.rules)?;
         Ok((bar, off_tick))
     }
 
@@ -225,7 +295,7 @@ impl CandleReader {
         }
         let time = Timestamp(ms);
         // First of all, so that a repeated row is told as such, whatever else is wrong with it.
-        self.previous.map_or(Ok(()), |(previous, _)| later(time, previous))?;
+        self.held.as_ref().map_or(Ok(()), |held| later(time, held.bar.open_time))?;
         Ok(time)
     }
 
@@ -264,12 +334,22 @@ impl Iterator for CandleReader {
     type Item = Result<Bar, MarketDataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.end.take() {
+            return Some(Err(error));
+        }
         if self.done {
             return None;
         }
-        let result = self.read_bar();
-        self.done = !matches!(result, Ok(Some(_)));
-        result.transpose()
+        match self.read_bar() {
+            Ok(Some(bar)) => return Some(Ok(bar)),
+            Ok(None) => {}
+            Err(error) => self.end = Some(error),
+        }
+        self.done = true;
+        match self.give_out(None) {
+            Some(bar) => Some(Ok(bar)),
+            None => self.end.take().map(Err),
+        }
     }
 }
 

@@ -145,6 +145,90 @@ fn an_absurd_price_is_skipped_and_a_factor_of_a_thousand_is_not() {
     assert_eq!((bars.len(), skips.len()), (2, 0));
 }
 
+/// That many good rows at about 100, from that hour on.
+fn good(hours: std::ops::Range<i64>) -> String {
+    hours.map(row).collect()
+}
+
+/// A row of one price, at any time.
+fn flat(ts: i64, price: &str) -> String {
+    format!("{ts},{price},{price},{price},{price},1\n")
+}
+
+#[test]
+fn a_first_row_that_nothing_after_it_fits_ends_the_feed_and_is_told_alone() {
+    // 0.01 to 100 is a factor of 10 000; 2099-12-31T00:00Z is after every other row.
+    for (first, close, reason) in [
+        (flat(T0, "0.01"), "0.01", "has a price of 110 after a close of 0.01"),
+        (flat(4_102_358_400_000, "100"), "100", "which is before the bar above it (4102358400000)"),
+    ] {
+        let (bars, skips, error) = read_all(&format!("{HEADER}{first}{}", good(1..500)));
+        assert_eq!((bars.len(), skips), (0, Vec::new()), "nothing is given out, and no good line is blamed");
+        let error = error.unwrap();
+        let ts = first.split(',').next().unwrap();
+        let told =
+            format!("BTC-USD_1h.csv line 2 (ts {ts}, close {close}) fits none of 9 rows after it (line 11 ");
+        assert!(error.starts_with(&told), "{error}");
+        assert!(error.contains(reason), "{error}");
+        assert!(
+            error.ends_with(
+                "feed ends before it, correct or delete that line, or those rows if they are wrong"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_row_in_the_middle_that_nothing_after_it_fits_ends_the_feed_before_it() {
+    // 90 000 is within 1000 times of 105, and 90 is not within 1000 times of 90 001; 2099 may follow any time.
+    for wrong in [flat(T0 + 5 * HOUR, "90001"), flat(4_102_358_400_000, "105")] {
+        let (bars, skips, error) =
+            read_all(&format!("{HEADER}{}bad\n{wrong}bad\n{}", good(0..5), good(6..100)));
+        assert_eq!(bars.last().map(|bar| bar.open_time), Some(Timestamp(T0 + 4 * HOUR)));
+        assert_eq!(skips.len(), 2, "what is wrong by itself is told still: {skips:?}");
+        // A header, five rows, a bad one.
+        let error = error.unwrap();
+        assert!(error.starts_with("BTC-USD_1h.csv line 8 (ts "), "{error}");
+        assert!(error.contains("fits none of 9 rows after it (line 18 has "), "{error}");
+    }
+}
+
+#[test]
+fn up_to_eight_absurd_rows_in_the_middle_are_skipped_one_by_one() {
+    assert_eq!(MOST_AGAINST_A_BAR, 8);
+    let absurd = |hours: std::ops::Range<i64>| -> String {
+        hours.map(|hour| flat(T0 + hour * HOUR, "0.01")).collect()
+    };
+    let text =
+        format!("{HEADER}{}{}{}{}{}", good(0..5), absurd(5..13), good(13..15), absurd(15..23), good(23..25));
+    let (bars, skips, error) = read_all(&text);
+    assert_eq!((bars.len(), skips.len(), error), (9, 16, None));
+    assert!(
+        skips[0].starts_with("BTC-USD_1h.csv line 7 is skipped: it has a price of 0.01 after a close of 105")
+    );
+
+    let (bars, _, error) = read_all(&format!("{HEADER}{}{}{}", good(0..5), absurd(5..14), good(14..99)));
+    assert_eq!(bars.len(), 4, "who of both is wrong is not guessed");
+    assert!(error.unwrap().contains("line 6 (ts "));
+}
+
+#[test]
+fn rows_that_are_out_of_order_by_themselves_are_skipped_however_many() {
+    // Two files one after the other that overlap by 20 rows.
+    let (bars, skips, error) = read_all(&format!("{HEADER}{}{}", good(0..40), good(20..60)));
+    assert_eq!((bars.len(), skips.len(), error), (60, 20, None));
+}
+
+#[test]
+fn a_bar_that_few_rows_did_not_fit_is_given_out_at_the_end_or_before_an_error() {
+    let wrong = flat(T0 + HOUR, "0.01");
+    let (bars, skips, error) = read_all(&format!("{HEADER}{}{wrong}", row(0)));
+    assert_eq!((bars.len(), skips.len(), error), (1, 1, None));
+    let (bars, _, error) = read_all(&format!("{HEADER}{}{}{T0},1", row(0), row(1)));
+    assert_eq!(bars.len(), 2);
+    assert!(error.unwrap().contains("stops in the middle of line 4"));
+}
+
 #[test]
 fn duplicate_unsorted_unaligned_and_impossible_times_are_skipped() {
     for (ts, says) in [

@@ -139,6 +139,24 @@ pub enum MarketDataError {
         /// What is wrong with the first.
         first: Box<BadBar>,
     },
+    /// A bar was taken for sound, and one row after the other does not fit it.
+    #[error("{} line {line} (ts {ts}, close {close}) fits none of {rows} rows after it (line {last} {reason}); this instrument's feed ends before it, correct or delete that line, or those rows if they are wrong", path.display())]
+    WrongBar {
+        /// The file.
+        path: PathBuf,
+        /// The line of the bar.
+        line: u64,
+        /// Its open time, in Unix milliseconds.
+        ts: i64,
+        /// Its close.
+        close: String,
+        /// How many rows were refused for it, one after the other.
+        rows: u32,
+        /// The line of the last of them.
+        last: u64,
+        /// Why that one was refused.
+        reason: Box<BadBar>,
+    },
     /// Reading failed in the middle: corrupt gzip, a line without end, a disk error.
     #[error("{} is broken after line {line}: {source}; this instrument's feed ends here, replace the file", path.display())]
     Corrupt {

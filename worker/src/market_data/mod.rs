@@ -22,7 +22,7 @@ mod merge;
 mod pace;
 mod rows;
 
-pub use candles::{CandleReader, MAX_SKIPS_HELD, Quality, Skipped};
+pub use candles::{CandleReader, MAX_SKIPS_HELD, MOST_AGAINST_A_BAR, Quality, Skipped};
 pub use check::{BadBar, Field, MAX_LEAP};
 pub use data_set::{DataSet, INSTRUMENTS_FILE};
 pub use error::MarketDataError;

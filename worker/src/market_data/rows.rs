@@ -2,8 +2,14 @@
 //! volume; 48 bytes a row, nothing else in the file.
 //!
 //! The floats are the nearest ones to decimals; each becomes the nearest tick (a tie goes to the even one) or quantity unit,
-//! which is exact below 2^50 ticks, and counts as off the tick when it differs from it by more than a billionth. Rows come from a program,
-//! so one that is not a bar ends the feed. Open times must rise, and need not be multiples of the bar.
+//! and counts as off the tick when it differs from it by more than a billionth. Rows come from a program, so one that is not
+//! a bar ends the feed. Open times must rise, and need not be multiples of the bar.
+//!
+//! This is the one place where money is read from floats, and it is exact: a float is off its decimal by at most one part in
+//! 2^53, the factor from prices to ticks and their product by as much again. Prices of 2^50 ticks or more are refused, and
+//! below that it is less than half a tick together, so that a decimal on a tick becomes that tick.
+
+#![expect(clippy::float_arithmetic, reason = "floats become ticks here, exactly, as said above")]
 
 use std::fs::File;
 use std::io::{self, Read};

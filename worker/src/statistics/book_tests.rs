@@ -30,7 +30,7 @@ pub(in crate::statistics) fn small_book() -> Book {
         lot: cash("0.01"),
     };
     book.on_denial(&Denial::NoSignal);
-    book.on_denial(&Denial::BelowLot);
+    book.on_denial(&Denial::BelowLot { size: cash("0.001"), lot: cash("0.01") });
     let bar = |book: &mut Book, hours, close, equity, holds| {
         book.on_bars(at(hours), [(BTC, Price(close))].into_iter(), cash(equity), holds).unwrap();
     };

@@ -68,7 +68,7 @@ mod tests {
             Denial::WarmingUp { bars: 1, needed: 2 },
             Denial::MaxPosition { notional: Cash(5), limit: Cash(1) },
             Denial::NoSignal,
-            Denial::BelowLot,
+            Denial::BelowLot { size: Cash(1), lot: Cash(2) },
         ] {
             denials.count(&denial);
         }

@@ -194,6 +194,7 @@ fn as_rfc3339_or_null<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> R
 }
 
 #[cfg(test)]
+#[expect(clippy::float_arithmetic, reason = "returns are floats by nature")]
 mod tests {
     use proptest::prelude::*;
 

@@ -1,5 +1,7 @@
 //! Ratios of returns, as they are defined in the field, and the edge between exact money and floats.
 
+#![expect(clippy::float_arithmetic, reason = "ratios are floats by nature; no money follows from them")]
+
 use tradewind_core::money::Cash;
 use tradewind_core::time::{DAY_MS, Millis};
 

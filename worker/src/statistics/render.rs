@@ -130,10 +130,12 @@ fn minute(at: Timestamp) -> String {
     rfc3339(at).chars().take(16).collect::<String>().replace('T', " ")
 }
 
+#[expect(clippy::float_arithmetic, reason = "a ratio for people")]
 fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| NONE.to_owned(), |share| format!("{:.2}%", share * 100.0))
 }
 
+#[expect(clippy::float_arithmetic, reason = "a ratio for people")]
 fn signed_percent(share: Option<f64>) -> String {
     share.map_or_else(|| NONE.to_owned(), |share| format!("{:+.2}%", share * 100.0))
 }

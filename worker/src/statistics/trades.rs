@@ -168,6 +168,7 @@ impl TradeTracker {
     }
 
     /// What the round trips amount to so far.
+    #[expect(clippy::float_arithmetic, reason = "a ratio of two means, not money")]
     pub fn figures(&self) -> TradeFigures {
         let mean = |sum, count| ratio(sum, Cash(i128::from(count)));
         let payoff = match (mean(self.gross_profit, self.wins), mean(self.gross_loss, self.losses)) {

@@ -287,7 +287,7 @@ impl State {
             account_limits: &self.account.limits,
             rules: &instrument.rules,
             confidence,
-            in_flight: self.orders.of_slot(strategy, slot).next().is_some(),
+            in_flight: self.orders.of_slot(strategy, slot).next().map(|order| order.intent.id),
             since_last_fill: held.last_fill.map(|at| self.now.since(at)),
             entries_today: entries_today(held, self.now),
             open_positions: u32::try_from(open_positions.count()).unwrap_or(u32::MAX),

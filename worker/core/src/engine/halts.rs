@@ -2,10 +2,11 @@
 
 use smol_str::SmolStr;
 
+use crate::denial::Denial;
 use crate::event::{Effect, Effects, HaltChange, Record};
 use crate::halt::{Halt, HaltAction, HaltOrigin, HaltScope, effective_halt};
 use crate::money::{Cash, Quantity};
-use crate::name::Uid;
+use crate::name::{Symbol, Uid};
 use crate::order::Purpose;
 
 use super::state::State;
@@ -21,6 +22,29 @@ impl State {
     /// Halts in force, in the order they were made.
     pub fn halts(&self) -> &[Halt] {
         &self.halts
+    }
+
+    /// A denial as one sentence. One by a halt names the first halt that demands what it says, and counts the others that
+    /// do: a denial itself holds no name, lest each decision carry one.
+    pub fn denial_text(&self, strategy: Uid, symbol: &Symbol, denial: &Denial) -> String {
+        let Denial::Halted { action } = denial else { return denial.to_string() };
+        let mut demanding =
+            self.halts.iter().filter(|halt| halt.action == *action && halt.reaches(strategy, symbol));
+        let Some(Halt { name, .. }) = demanding.next() else { return denial.to_string() };
+        match demanding.count() {
+            0 => format!("halted by {name} ({action})"),
+            others => format!("halted by {name} and {others} more ({action})"),
+        }
+    }
+
+    /// As [`Self::denial_text`], for a slot.
+    pub(super) fn slot_denial_text(&self, strategy: usize, slot: usize, denial: &Denial) -> String {
+        let named = || {
+            let owner = self.strategies.get(strategy)?;
+            let rules = self.rules(owner.slots.get(slot)?.instrument)?;
+            Some(self.denial_text(owner.config.uid, &rules.symbol, denial))
+        };
+        named().unwrap_or_else(|| denial.to_string())
     }
 
     fn set_halt(&mut self, halt: &Halt, effects: &mut Effects) {

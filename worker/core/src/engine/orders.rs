@@ -102,7 +102,7 @@ impl State {
         let signature = order.life.stage().signature();
         if entry {
             let refused = match self.gate(strategy, slot) {
-                Err(denial) => Some(denial.to_string()),
+                Err(denial) => Some(self.slot_denial_text(strategy, slot, &denial)),
                 Ok(()) if self.now > valid_until => Some("its time had passed".to_owned()),
                 Ok(()) => None,
             };

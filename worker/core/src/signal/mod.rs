@@ -7,6 +7,8 @@
 
 mod ema_cross;
 mod rsi_reversion;
+#[cfg(test)]
+mod talib_tests;
 
 use crate::config::{DesiredState, ResolvedStrategy, SignalConfig};
 use crate::decision::{Readings, Signal};
