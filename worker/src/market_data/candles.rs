@@ -53,6 +53,8 @@ pub struct Quality {
     pub skipped: u64,
     /// Prices (up to four a bar) that were rounded to the tick.
     pub off_tick: u64,
+    /// Times that bars were missing before one.
+    pub gaps: u64,
 }
 
 /// The bars of one instrument from a file, in memory that does not grow with it. After an error it is at its end.
@@ -167,6 +169,8 @@ impl CandleReader {
                 Ok((bar, off_tick)) => {
                     self.quality.bars += 1;
                     self.quality.off_tick += off_tick;
+                    let gap = |(before, _): (Timestamp, Price)| bar.open_time > before.plus(self.interval);
+                    self.quality.gaps += u64::from(self.previous.is_some_and(gap));
                     self.previous = Some((bar.open_time, bar.close));
                     return Ok(Some(bar));
                 }
