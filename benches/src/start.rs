@@ -53,7 +53,7 @@ pub async fn run() -> Result<Vec<Figure>, BenchError> {
     let assembly = desk::assembly(root)?;
     let dir = measure::scratch()?;
     let started = Instant::now();
-    let size = build(&assembly, dir.path(), DECISIONS, FILLS).await?;
+    let size = Box::pin(build(&assembly, dir.path(), DECISIONS, FILLS)).await?;
     let making = started.elapsed().as_secs_f64();
     let file = root.join(desk::FILE);
     let (mut ready, mut memory) = (Runs::default(), Runs::default());

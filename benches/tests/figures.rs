@@ -30,7 +30,7 @@ async fn the_desk_is_sixteen_instruments_in_two_strategies_with_stops_and_defaul
 async fn a_ledger_that_was_made_to_be_measured_holds_what_was_asked_for_and_recovers() {
     let assembly = desk::assembly(&root()).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let size = start::build(&assembly, dir.path(), 500, 40).await.unwrap();
+    let size = Box::pin(start::build(&assembly, dir.path(), 500, 40)).await.unwrap();
     // On top come thirty days of 24 decisions in 16 instruments, and what they traded.
     assert_eq!(size.decisions, 500 + 30 * 24 * 16);
     assert!(size.fills > 40, "{size:?}");

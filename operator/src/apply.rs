@@ -99,6 +99,11 @@ impl Memory {
         }
     }
 
+    /// The uid of a child, as it was last applied.
+    pub fn uid_of(&self, id: &ChildId) -> Option<String> {
+        Some(self.mark(id)?.child.uid)
+    }
+
     fn mark(&self, id: &ChildId) -> Option<Mark> {
         self.lock().applied.get(id).cloned()
     }

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt};
 use tradewind_crds::names;
+use tradewind_crds::objects::Key;
 use tradewind_crds::reasons::Reason;
 
 /// The most the API takes in a note.
@@ -124,6 +125,18 @@ pub fn reference<K: Resource<DynamicType = ()>>(object: &K) -> ObjectReference {
         namespace: object.namespace(),
         name: Some(object.name_any()),
         uid: object.uid(),
+        ..ObjectReference::default()
+    }
+}
+
+/// The reference of an object of which only name and uid are known, or were.
+pub fn reference_to<K: Resource<DynamicType = ()>>(key: &Key, uid: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(K::kind(&()).into_owned()),
+        namespace: Some(key.namespace.clone()),
+        name: Some(key.name.clone()),
+        uid: Some(uid.to_owned()),
         ..ObjectReference::default()
     }
 }

@@ -21,7 +21,7 @@ use tradewind_crds::trading_strategy::TradingStrategy;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::events::{Notice, reference};
+use crate::events::{Notice, reference, reference_to};
 use crate::plan::latch::{Act, decide};
 use crate::plan::sources::{delete_command, resume_command};
 use crate::stores::lean::lean;
@@ -242,16 +242,18 @@ pub async fn clear(
 ) -> Result<(), Error> {
     if delete(ctx, halt, uid).await? {
         tracing::info!(strategy = %Key::of(strategy), halt = %halt, by, "a halt was resumed by name");
-        resumed(ctx, strategy, &halt.name, by).await;
+        resumed(ctx, strategy, halt, uid, by).await;
     }
     Ok(())
 }
 
 /// Tells that a halt was resumed by name.
-async fn resumed(ctx: &Context, strategy: &TradingStrategy, halt: &str, by: &str) {
+async fn resumed(ctx: &Context, strategy: &TradingStrategy, halt: &Key, uid: &str, by: &str) {
     let whom = if by.is_empty() { String::new() } else { format!(" by {by}") };
-    let note = format!("{halt} was resumed{whom} through spec.resume");
-    ctx.events.publish(&reference(strategy), Notice::normal(Reason::Resumed, "Resume", note)).await;
+    let note = format!("{} was resumed{whom} through spec.resume", halt.name);
+    let notice =
+        Notice::normal(Reason::Resumed, "Resume", note).related(reference_to::<TradingHalt>(halt, uid));
+    ctx.events.publish(&reference(strategy), notice).await;
 }
 
 /// Tells that a revert changed nothing, if there is a latch that it left.
@@ -314,7 +316,7 @@ async fn resume(
         None => {
             // It held a moment ago: the worker was faster.
             if let Some(name) = listed_before(strategy, uid).filter(|_| ctx.claim.leads()) {
-                resumed(ctx, strategy, name, by).await;
+                resumed(ctx, strategy, &Key::new(&key.namespace, name), uid, by).await;
                 return Ok(());
             }
             "no halt of this uid holds; it was resumed before, or never was".to_owned()
@@ -322,9 +324,12 @@ async fn resume(
     };
     if ctx.claim.leads() {
         let note = format!("spec.resume names {uid}: {why}");
-        ctx.events
-            .publish(&reference(strategy), Notice::warning(Reason::ResumeIgnored, "Resume", note))
-            .await;
+        let notice = Notice::warning(Reason::ResumeIgnored, "Resume", note);
+        let notice = match named {
+            Some(halt) => notice.related(reference(halt)),
+            None => notice,
+        };
+        ctx.events.publish(&reference(strategy), notice).await;
     }
     Ok(())
 }

@@ -31,7 +31,8 @@ struct Server {
     /// Answers to the next creations: refused before anything is done, or lost after.
     creations: VecDeque<Fault>,
     asked: Vec<String>,
-    told: Vec<(String, String)>,
+    /// Reason, note and what it is related to, of each event.
+    told: Vec<(String, String, String)>,
 }
 
 enum Fault {
@@ -62,7 +63,8 @@ impl Server {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         if path.ends_with("/events") {
             let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-            self.told.push((text("reason"), text("note")));
+            let related = body["related"]["name"].as_str().unwrap_or_default().to_owned();
+            self.told.push((text("reason"), text("note"), related));
             return fine(body);
         }
         let name = path.rsplit('/').next().unwrap_or_default().to_owned();
@@ -173,11 +175,16 @@ impl World {
     }
 
     fn told(&self) -> Vec<String> {
-        self.with(|server| server.told.iter().map(|(reason, _)| reason.clone()).collect())
+        self.with(|server| server.told.iter().map(|(reason, ..)| reason.clone()).collect())
     }
 
     fn note(&self, reason: &str) -> String {
-        self.with(|server| server.told.iter().find(|(r, _)| r == reason).unwrap().1.clone())
+        self.with(|server| server.told.iter().find(|(r, ..)| r == reason).unwrap().1.clone())
+    }
+
+    /// The halt that an event of that reason is related to; empty if none.
+    fn related(&self, reason: &str) -> String {
+        self.with(|server| server.told.iter().find(|(r, ..)| r == reason).unwrap().2.clone())
     }
 }
 
@@ -294,30 +301,33 @@ async fn of_two_halts_the_one_that_is_named_is_resumed() {
         world.note("Resumed"),
         "strategy.btc.latched was resumed by kubectl-patch through spec.resume"
     );
+    assert_eq!(world.related("Resumed"), LATCH, "though it is gone");
 }
 
 #[tokio::test]
 async fn what_may_not_be_resumed_by_name_stays_and_it_is_told_why() {
     let own = json!({"strategy": {"name": "btc"}});
     let cases = [
-        (None, uid("an older latch"), "no halt of this uid holds"),
-        (None, uid("all"), "resume with: kubectl delete thalt all -n desk"),
+        (None, "an older latch", "", "no halt of this uid holds"),
+        (None, "all", "all", "resume with: kubectl delete thalt all -n desk"),
         (
             Some(true),
-            uid("strategy.btc.daily"),
+            "strategy.btc.daily",
+            "strategy.btc.daily",
             "spec.halted is true; take it back in the same patch: kubectl patch strat btc",
         ),
-        (Some(true), uid(LATCH), "spec.halted is true, so that its latch is made anew"),
+        (Some(true), LATCH, LATCH, "spec.halted is true, so that its latch is made anew"),
     ];
-    for (halted, named, why) in cases {
+    for (halted, named, related, why) in cases {
         let world = World::start().await;
         world.with(|server| {
             server.put(&halt(LATCH, &own), names::OPERATOR_MANAGER);
             server.put(&halt("strategy.btc.daily", &own), names::WORKER_MANAGER);
             server.put(&halt("all", &json!({"namespace": {}})), "kubectl-create");
         });
-        world.shows(&[&state(halted, None), &state(halted, Some(&named))]).await;
+        world.shows(&[&state(halted, None), &state(halted, Some(&uid(named)))]).await;
         assert_eq!(world.halts().len(), 3, "{why}");
+        assert_eq!(world.related("ResumeIgnored"), related, "{why}");
         assert_eq!(world.told(), ["ResumeIgnored"], "{why}");
         let told = world.note("ResumeIgnored");
         assert!(told.contains(why), "{told}");
@@ -333,7 +343,7 @@ async fn a_halt_the_worker_has_resumed_first_is_told_as_resumed() {
     let listed = crate::plan::sources::Sources::of_strategy(&all, &asks).status();
     asks.status.get_or_insert_default().halt = Some(listed);
     world.shows(&[&state(None, None), &asks]).await;
-    assert_eq!(world.told(), ["Resumed"]);
+    assert_eq!((world.told(), world.related("Resumed").as_str()), (vec!["Resumed".to_owned()], LATCH));
 }
 
 #[tokio::test]

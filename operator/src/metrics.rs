@@ -3,9 +3,11 @@
 //!
 //! Base units only. Labels are names that people gave and closed sets; never a uid or a sentence.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kube::ResourceExt;
 use prometheus_client::collector::Collector;
@@ -13,15 +15,25 @@ use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tradewind_crds::objects::Kind;
+use tradewind_crds::reach::{self, Subject};
 use tradewind_crds::reasons::condition;
+use tradewind_crds::resolve::halts::origin;
+use tradewind_crds::trading_strategy::{TradingStrategy, TradingStrategyStatus};
 
 use crate::context::Context;
 
 /// What every Prometheus of today asks for first.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The commit the operator was built from, as its build was told.
+const REVISION: &str = match option_env!("TRADEWIND_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
 
 /// Upper bounds in seconds.
 const DURATIONS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -34,6 +46,7 @@ pub struct Metrics {
     passes: Family<Labels, Counter>,
     errors: Family<Labels, Counter>,
     durations: Family<Labels, Histogram, fn() -> Histogram>,
+    last: Family<Labels, Gauge<f64, AtomicU64>>,
     watch_restarts: Family<Labels, Counter>,
 }
 
@@ -43,6 +56,7 @@ impl Default for Metrics {
             passes: Family::default(),
             errors: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
+            last: Family::default(),
             watch_restarts: Family::default(),
         }
     }
@@ -57,6 +71,8 @@ impl Metrics {
     pub fn passed(&self, kind: Kind, took: Duration, error: Option<&'static str>) {
         self.passes.get_or_create(&of(&kind)).inc();
         self.durations.get_or_create(&of(&kind)).observe(took.as_secs_f64());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last.get_or_create(&of(&kind)).set(now.as_secs_f64());
         if let Some(reason) = error {
             let mut labels = of(&kind);
             labels.push(("reason", reason.to_owned()));
@@ -83,6 +99,11 @@ impl Metrics {
             "operator_reconcile_duration_seconds",
             "How long passes over an object took",
             own.durations.clone(),
+        );
+        registry.register(
+            "operator_last_reconcile_timestamp_seconds",
+            "When the last pass over an object ended",
+            own.last.clone(),
         );
         registry.register_collector(Box::new(Scrape(Arc::clone(ctx))));
         let mut out = String::new();
@@ -120,8 +141,13 @@ impl Collector for Scrape {
             Ok(())
         };
         let ctx = &self.0;
-        let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
-        gauge("operator_build_info", "The operator's version", vec![(version, 1)])?;
+        let built =
+            vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("revision", REVISION.to_owned())];
+        gauge(
+            "operator_build_info",
+            "The operator's version and the commit it was built from",
+            vec![(built, 1)],
+        )?;
         gauge("operator_leader", "Whether this replica leads", vec![(vec![], ctx.claim.leads().into())])?;
         gauge(
             "operator_synced",
@@ -138,8 +164,12 @@ impl Collector for Scrape {
         gauge("strategy_info", "Mode and account of a strategy", strategies.info)?;
         gauge("strategy_phase", "The phase a strategy is in", strategies.phase)?;
         gauge("strategy_condition", "The status a condition of a strategy has", strategies.condition)?;
-        gauge("strategy_halted", "Whether a halt holds for a strategy", strategies.halted)?;
-        gauge("strategy_halt_requested", "Whether spec.halted of a strategy is true", strategies.requested)?;
+        gauge("strategy_halted", "Whether the worker has a halt of a strategy in force", strategies.halted)?;
+        gauge(
+            "strategy_halt_requested",
+            "Whether a strategy is to be halted: source is Spec for spec.halted, else where a TradingHalt comes from",
+            strategies.requested,
+        )?;
         gauge("exchange_account_ready", "Whether an account is ready", accounts(ctx))
     }
 }
@@ -172,7 +202,10 @@ impl Strategies {
             let spec = &strategy.spec;
             let account = spec.exchange_account_ref.name.0.clone();
             all.info.push((with(&[("mode", format!("{:?}", spec.mode)), ("account", account)]), 1));
-            all.requested.push((labels(), (spec.halted == Some(true)).into()));
+            all.requested.push((with(&[source("Spec")]), (spec.halted == Some(true)).into()));
+            for origin in requested(ctx, &strategy) {
+                all.requested.push((with(&[source(origin)]), 1));
+            }
             let Some(status) = &strategy.status else { continue };
             if let Some(phase) = status.phase {
                 all.phase.push((with(&[("phase", format!("{phase:?}"))]), 1));
@@ -181,10 +214,31 @@ impl Strategies {
                 let labels = with(&[("type", one.type_.clone()), ("status", one.status.clone())]);
                 all.condition.push((labels, 1));
             }
-            all.halted.push((labels(), status.halt.as_ref().is_some_and(|halt| halt.active).into()));
+            all.halted.push((labels(), is_in_force(status).into()));
         }
         all
     }
+}
+
+fn source(from: &str) -> (&'static str, String) {
+    ("source", from.to_owned())
+}
+
+/// Where the TradingHalts that reach the strategy come from, each once.
+fn requested(ctx: &Context, strategy: &TradingStrategy) -> BTreeSet<&'static str> {
+    let namespace = strategy.namespace().unwrap_or_default();
+    let halts = ctx.stores.halts_for(&namespace);
+    let operator = Some(ctx.settings.namespace.as_str());
+    let reach = halts.iter().filter(|halt| {
+        reach::reaches(halt, Subject::of(strategy), operator) && reach::concerns(halt, strategy)
+    });
+    reach.map(|halt| (&origin(halt)).into()).collect()
+}
+
+/// Whether the worker acknowledges one of the halts that hold.
+fn is_in_force(status: &TradingStrategyStatus) -> bool {
+    let (Some(halt), Some(applied)) = (&status.halt, &status.applied) else { return false };
+    halt.sources.iter().filter_map(|source| source.uid.as_ref()).any(|uid| applied.halts.contains(uid))
 }
 
 fn accounts(ctx: &Context) -> Samples {

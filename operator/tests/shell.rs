@@ -4,7 +4,7 @@
 mod api;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::Api;
 use axum::http::Request;
@@ -272,10 +272,14 @@ async fn metrics_count_passes_and_tell_each_strategy() {
             "tradewind_operator_leader 1",
             "tradewind_operator_synced 1",
             "tradewind_strategy_info{namespace=\"desk\",strategy=\"trend\",mode=\"Paper\",account=\"paper\"} 1",
-            "tradewind_strategy_halt_requested{namespace=\"desk\",strategy=\"trend\"} 1",
+            "tradewind_strategy_halt_requested{namespace=\"desk\",strategy=\"trend\",source=\"Spec\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
         }
+        let last = "tradewind_operator_last_reconcile_timestamp_seconds{kind=\"TradingHalt\"} ";
+        let last = text.lines().find_map(|line| line.strip_prefix(last)).expect("no time of the last pass");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        assert!((0.0..600.0).contains(&(now - last.parse::<f64>().unwrap())), "{last} at {now}");
         let passes = "tradewind_operator_reconciles_total{kind=\"TradingHalt\"} ";
         let count = text.lines().find_map(|line| line.strip_prefix(passes)).expect("no passes over halts");
         assert!(count.parse::<u32>().unwrap() >= 1, "{count}");

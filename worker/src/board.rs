@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use smol_str::SmolStr;
 use tokio::sync::watch;
@@ -13,15 +14,17 @@ use tradewind_core::config::{FeeAsset, VenueConfig};
 use tradewind_core::decision::{Decision, Signal, Stage, StrategyId};
 use tradewind_core::engine::State;
 use tradewind_core::event::{HaltChange, Record, Report};
+use tradewind_core::halt::HaltOrigin;
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
 use tradewind_core::money::{Cash, Rounding};
 use tradewind_core::name::Uid;
-use tradewind_core::order::{Fill, Intent, IntentId, OrderKind, OrderState, Side};
+use tradewind_core::order::{Fill, Intent, IntentId, OrderRequest, OrderState, Side};
 use tradewind_core::signal::reading_names;
-use tradewind_core::time::Millis;
+use tradewind_core::time::{Millis, Timestamp};
 
 use crate::bus::BusFacts;
 use crate::driver::{Observer, outcome_words};
+use crate::measures::{order_key, side_text};
 use crate::snapshot::{
     DecisionSnapshot, InstrumentSnapshot, Phase, RECENT_TRADES, Snapshot, Totals, TradeSnapshot,
 };
@@ -34,6 +37,8 @@ type Pairs<T> = BTreeMap<(StrategyId, InstrumentId), T>;
 pub struct Board {
     phase: Phase,
     interval: Millis,
+    /// How often the engine is told something.
+    cycle: Millis,
     instruments: u16,
     /// Whether facts are logged as they happen.
     log: bool,
@@ -64,6 +69,7 @@ impl Board {
         Self {
             phase: Phase::Recovering,
             interval,
+            cycle: interval,
             instruments,
             log,
             last_decisions: Pairs::new(),
@@ -86,6 +92,11 @@ impl Board {
     /// From now on it is shown how the bus fares.
     pub fn watch_bus(&mut self, facts: watch::Receiver<BusFacts>) {
         self.bus = Some(facts);
+    }
+
+    /// The engine is told something so often from now on, and not just with each bar.
+    pub fn set_cycle(&mut self, cycle: Millis) {
+        self.cycle = cycle;
     }
 
     /// Where the worker stands from now on.
@@ -119,6 +130,7 @@ impl Board {
         Arc::new(Snapshot {
             phase: self.phase,
             now: state.now(),
+            cycle: self.cycle,
             account_name: account.full_name(),
             venue: SmolStr::new_static(venue_text(&account.venue)),
             currency: account.quote_currency.as_str().into(),
@@ -132,6 +144,7 @@ impl Board {
                 .collect(),
             open_orders: state.open_orders(),
             halts: state.halts().to_vec(),
+            holdings: state.holdings(),
             balance_differences: state.balance_differences().to_vec(),
             last_decisions: self
                 .last_decisions
@@ -187,6 +200,7 @@ impl Board {
 
     fn on_fill(&mut self, state: &State, intent: IntentId, fill: &Fill) {
         let Some(known) = self.intents.get(&intent).cloned() else { return };
+        self.totals.measures.on_fill(&known, fill);
         let views = state.strategy_views();
         let owner = state.heir_of(known.strategy);
         let Some(view) = views.iter().find(|v| v.config.uid == owner) else { return };
@@ -229,15 +243,13 @@ impl Board {
         }
     }
 
-    fn on_order_end(&mut self, intent: IntentId, state: OrderState) {
+    fn on_order_end(&mut self, intent: IntentId, state: OrderState, at: Timestamp) {
         let Some(known) = self.intents.get(&intent) else { return };
-        let key = (
-            smol_str::format_smolstr!("{}", known.symbol),
-            side_text(known.side),
-            kind_text(known.kind),
-            state_text(state),
-        );
-        *self.totals.orders.entry(key).or_default() += 1;
+        let (symbol, side, kind) = order_key(&known.symbol, known.side, known.kind);
+        *self.totals.orders.entry((symbol, side, kind, state_text(state))).or_default() += 1;
+        if state == OrderState::Filled {
+            self.totals.measures.on_filled(known, at);
+        }
         // Late fills of ended orders still name their purpose; the oldest are forgotten.
         while self.intents.len() > 4 * RECENT_TRADES {
             self.intents.pop_first();
@@ -247,8 +259,13 @@ impl Board {
     fn on_halt(&mut self, change: &HaltChange) {
         match change {
             HaltChange::Set(halt) => {
-                let origin: &'static str = (&halt.origin).into();
-                *self.totals.halts.entry(origin).or_default() += 1;
+                let source: &'static str = (&halt.origin).into();
+                let reason = match &halt.origin {
+                    HaltOrigin::Breaker { breaker } => breaker.clone(),
+                    // Sentences, which are no labels.
+                    _ => SmolStr::default(),
+                };
+                *self.totals.halts.entry((source, reason)).or_default() += 1;
                 tracing::warn!(halt = %halt.name, action = %halt.action, reason = halt.reason, by = halt.requested_by, "halted");
             }
             HaltChange::Cleared { name, by, .. } => tracing::warn!(halt = %name, by, "resumed"),
@@ -263,6 +280,10 @@ fn names(state: &State, strategy: StrategyId, instrument: InstrumentId) -> (Stri
 }
 
 impl Observer for Board {
+    fn on_answer(&mut self, request: &OrderRequest, took: Duration) {
+        self.totals.measures.on_answer(request, took);
+    }
+
     fn on_report(&mut self, state: &State, report: &Report) {
         match report {
             Report::Decision(decision) => self.on_decision(state, decision),
@@ -340,7 +361,7 @@ impl Observer for Board {
                     );
                 }
                 if transition.to.is_terminal() {
-                    self.on_order_end(transition.intent, transition.to);
+                    self.on_order_end(transition.intent, transition.to, transition.at);
                 }
             }
             Record::Halt(change) => self.on_halt(change),
@@ -451,21 +472,5 @@ fn state_text(state: OrderState) -> &'static str {
         OrderState::Rejected => "rejected",
         OrderState::Unknown => "unknown",
         OrderState::Absent => "absent",
-    }
-}
-
-fn side_text(side: Side) -> &'static str {
-    match side {
-        Side::Buy => "buy",
-        Side::Sell => "sell",
-    }
-}
-
-fn kind_text(kind: OrderKind) -> &'static str {
-    match kind {
-        OrderKind::Market => "market",
-        OrderKind::Limit { .. } => "limit",
-        OrderKind::ImmediateOrCancel { .. } => "immediate or cancel",
-        OrderKind::Stop { .. } => "stop",
     }
 }

@@ -56,6 +56,11 @@ impl AccountLedger {
         }
     }
 
+    /// Attempts to commit that failed since it was opened, those that were made good by a later one too.
+    pub fn failed_attempts(&self) -> u64 {
+        of_each!(self, ledger => ledger.failed_attempts())
+    }
+
     /// Ends it.
     pub async fn close(self) -> Result<(), LedgerError> {
         match self {

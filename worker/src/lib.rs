@@ -23,6 +23,7 @@ pub mod feed;
 pub mod http;
 pub mod ledger;
 pub mod market_data;
+pub mod measures;
 pub mod screen;
 pub mod session;
 pub mod snapshot;

@@ -12,11 +12,13 @@ use tradewind_core::engine::{AccountView, OrderView, StrategyView};
 use tradewind_core::halt::Halt;
 use tradewind_core::limits::{AccountLimits, Breaker};
 use tradewind_core::money::{Cash, Percent, Price};
-use tradewind_core::name::Symbol;
+use tradewind_core::name::{Asset, Symbol};
 use tradewind_core::order::{Purpose, Side};
-use tradewind_core::time::Timestamp;
+use tradewind_core::time::{Millis, Timestamp};
+use tradewind_venues::binance_us::Traffic;
 
 use crate::bus::BusFacts;
+use crate::measures::Measures;
 
 /// Where the worker stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::IntoStaticStr)]
@@ -38,6 +40,8 @@ pub struct Snapshot {
     pub phase: Phase,
     /// Event time of the last step.
     pub now: Timestamp,
+    /// How often a step is due, in event time.
+    pub cycle: Millis,
     /// `namespace/name` of the account.
     pub account_name: SmolStr,
     /// Venue kind, lower case, such as `paper`.
@@ -60,6 +64,8 @@ pub struct Snapshot {
     pub open_orders: Vec<OrderView>,
     /// Halts in force.
     pub halts: Vec<Halt>,
+    /// What the ledger says the account holds of each asset.
+    pub holdings: Vec<(Asset, Cash)>,
     /// Where the venue holds something else than the ledger says.
     pub balance_differences: Vec<Difference>,
     /// The last decision of each strategy in each instrument: the newest of each pair.
@@ -167,18 +173,26 @@ pub struct Totals {
     pub wins: u64,
     /// Losing sales.
     pub losses: u64,
-    /// Halts made, by source (`Manual`, `Breaker`, …).
-    pub halts: BTreeMap<&'static str, u64>,
+    /// Halts made, by source (`Manual`, `Breaker`, …) and the breaker that made them, if one did.
+    pub halts: BTreeMap<(&'static str, SmolStr), u64>,
     /// Prices that lay off the tick and were rounded at the edge.
     pub off_tick: u64,
     /// Rows of the feed that were skipped as unusable.
     pub skipped_rows: u64,
     /// Instruments whose feed ended because it could not be read on, and why, in one sentence.
     pub broken_feeds: BTreeMap<Symbol, String>,
-    /// Commits to the ledger and the seconds they took together.
-    pub ledger_commits: u64,
-    /// Seconds spent in commits.
-    pub ledger_seconds: f64,
+    /// Times that bars were missing before one that came, by symbol.
+    pub gaps: BTreeMap<SmolStr, u64>,
+    /// Prices heard between bars.
+    pub marks: u64,
+    /// Attempts to commit that failed.
+    pub ledger_failures: u64,
+    /// Attempts to write a status that failed; none where there is no cluster.
+    pub status_failures: Option<u64>,
+    /// What went over the wire; none where the venue is no exchange.
+    pub traffic: Option<Traffic>,
+    /// What was measured.
+    pub measures: Measures,
     /// How the bus fares; none when the account has none.
     pub bus: Option<BusFacts>,
 }

@@ -8,7 +8,7 @@ use tradewind_core::money::Price;
 use tradewind_core::order::{OrderRef, OrderRequest};
 use tradewind_core::recovery::FillCursor;
 use tradewind_core::time::{Millis, Timestamp};
-use tradewind_venues::binance_us::BinanceUs;
+use tradewind_venues::binance_us::{BinanceUs, Traffic};
 use tradewind_venues::{
     AssetBalance, CancelOutcome, DrivenVenue, FillPage, Lookup, OpenOrders, PaperVenue, Phase, PhaseOutcome,
     PlaceOutcome, Plan, Venue, VenueError, VenueTerms,
@@ -25,6 +25,14 @@ pub enum AccountVenue {
 }
 
 impl AccountVenue {
+    /// What went over the wire, if it is an exchange.
+    pub fn traffic(&self) -> Option<Traffic> {
+        match self {
+            Self::Paper(_) => None,
+            Self::BinanceUs(venue) => Some(venue.traffic()),
+        }
+    }
+
     /// The exchange, if it is one.
     pub fn exchange(&mut self) -> Option<&mut BinanceUs> {
         match self {

@@ -7,6 +7,8 @@ mod client;
 mod scrape;
 #[path = "http/snapshots.rs"]
 mod snapshots;
+#[path = "http/table.rs"]
+mod table;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -194,6 +194,30 @@ pub fn real(venue: &Value) -> Value {
     account
 }
 
+fn data_cases() -> Vec<Case> {
+    let recorded_at = |url: &str| {
+        let replay = json!({"venue": null, "replay": {"dataSet": "coinbase-1h", "speed": {"max": {}}}});
+        let mut account = real(&json!({"endpoint": url}));
+        merge(&mut account, &json!({"spec": {"marketData": replay}}));
+        account
+    };
+    let paper_on_venue = |bar: &str| json!({"spec": {"marketData": {"replay": null, "venue": {"bar": bar}}}});
+    vec![
+        create(
+            ACCOUNT,
+            "a paper venue has no market of its own",
+            real(&json!({})),
+            [paper_on_venue("1m"), paper_on_venue("1h")],
+        ),
+        create(
+            ACCOUNT,
+            "recorded bars say nothing of what a real venue trades at now",
+            recorded_at("http://simulator.desk.svc:8080"),
+            [recorded_at("https://api.binance.us"), recorded_at("https://127.0.0.1.example.com")],
+        ),
+    ]
+}
+
 fn venue_cases() -> Vec<Case> {
     let endpoint = |url: &str| real(&json!({"endpoint": url}));
     let with = |patch: Value| {
@@ -202,13 +226,6 @@ fn venue_cases() -> Vec<Case> {
         account
     };
     let candle = |bar: &str| with(json!({"marketData": {"venue": {"bar": bar}}}));
-    let replay = json!({"venue": null, "replay": {"dataSet": "coinbase-1h", "speed": {"max": {}}}});
-    let recorded_at = |url: &str| {
-        let mut account = endpoint(url);
-        merge(&mut account, &json!({"spec": {"marketData": replay.clone()}}));
-        account
-    };
-    let paper_on_venue = |bar: &str| json!({"spec": {"marketData": {"replay": null, "venue": {"bar": bar}}}});
     let paper = json!({"spec": {
         "venue": {"binanceUs": null, "paper": {
             "quoteCurrency": "USD", "balances": [{"asset": "USD", "amount": "1"}],
@@ -222,18 +239,6 @@ fn venue_cases() -> Vec<Case> {
         patch
     };
     vec![
-        create(
-            ACCOUNT,
-            "a paper venue has no market of its own",
-            with(json!({"allowLive": true})),
-            [paper_on_venue("1m"), paper_on_venue("1h")],
-        ),
-        create(
-            ACCOUNT,
-            "recorded bars say nothing of what a real venue trades at now",
-            recorded_at("http://simulator.desk.svc:8080"),
-            [recorded_at("https://api.binance.us"), recorded_at("https://127.0.0.1.example.com")],
-        ),
         change(
             ACCOUNT,
             "the kind of venue is immutable",
@@ -381,6 +386,7 @@ pub fn cases() -> Vec<Case> {
         .chain([protection_case()])
         .chain(account_cases())
         .chain(venue_cases())
+        .chain(data_cases())
         .chain(ledger_cases())
         .chain(bus_cases())
         .chain(policy_and_halt_cases())

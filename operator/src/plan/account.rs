@@ -175,7 +175,7 @@ fn kept(
     let mut notices = status::notices(observed, &verdict);
     if let Some((pod, why)) = replace {
         let note = format!("pod {} is replaced, because {why}", pod.name);
-        notices.push(Notice::normal(Reason::WorkerReplacing, "Replace", note));
+        notices.push(Notice::normal(Reason::WorkerReplacing, "Replace", note).related(status::of_pod(pod)));
     }
     Plan {
         finalizer: match observed.account.metadata.deletion_timestamp {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use tradewind_core::halt::HaltOrigin;
@@ -22,7 +23,7 @@ use tradewind_crds::trading_strategy::TradingStrategy;
 use super::account::Finalizer;
 use super::conditions::{Conditions, get};
 use super::sources::MOST_LISTED;
-use crate::events::Notice;
+use crate::events::{Notice, reference};
 use crate::report::OwnStatus;
 
 /// Most users that a message names.
@@ -92,7 +93,8 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     conditions.set(condition::RECONCILING, deleting, reason, told);
     let conditions = conditions.finish();
     let finalizer = finalizer(policy, users.is_empty());
-    let mut notices = changes(before, &conditions);
+    let tripped = breaches.first().and_then(|halt| stopped(observed, halt));
+    let mut notices = changes(before, &conditions, tripped.as_ref());
     if finalizer == Finalizer::Remove && !users.is_empty() {
         let told = format!("let go of by annotation {} although {}", names::LET_GO, in_use(&users));
         notices.push(Notice::warning(Reason::ReleasedUnsettled, "Delete", told));
@@ -193,6 +195,21 @@ fn breaches<'a>(observed: &'a Observed<'_>) -> Vec<&'a TradingHalt> {
     observed.halts.iter().filter(ours).map(Arc::as_ref).collect()
 }
 
+/// Whom the halt of a breaker stops, as an event names it.
+fn stopped(observed: &Observed<'_>, halt: &TradingHalt) -> Option<ObjectReference> {
+    match &halt.spec.target {
+        Target::Account(target) => {
+            let account = observed.accounts.iter().find(|account| account.name_any() == target.name.0)?;
+            Some(reference(account.as_ref()))
+        }
+        Target::Strategy(target) => {
+            let mut limited = observed.strategies.iter().chain(observed.inheriting);
+            Some(reference(limited.find(|strategy| strategy.name_any() == target.name.0)?.as_ref()))
+        }
+        Target::Selector(_) | Target::Namespace(_) | Target::Cluster(_) => None,
+    }
+}
+
 fn breached(breaches: &[&TradingHalt]) -> (Reason, String) {
     let Some(first) = breaches.first() else {
         return (Reason::WithinLimits, "no breaker of it has tripped".to_owned());
@@ -206,8 +223,8 @@ fn breached(breaches: &[&TradingHalt]) -> (Reason, String) {
     (Reason::BreakerTripped, format!("tripped and not resumed: {named}{more}; the first says: {why}"))
 }
 
-/// What changed and is worth an event.
-fn changes(before: &[Condition], now: &[Condition]) -> Vec<Notice> {
+/// What changed and is worth an event; a breaker that tripped with whom it stops.
+fn changes(before: &[Condition], now: &[Condition], stopped: Option<&ObjectReference>) -> Vec<Notice> {
     let told = [
         (condition::ACCEPTED, Reason::InvalidSpec, "Resolve"),
         (condition::BREACHED, Reason::BreakerTripped, "Halt"),
@@ -216,7 +233,8 @@ fn changes(before: &[Condition], now: &[Condition]) -> Vec<Notice> {
     let notices = told.into_iter().filter_map(|(type_, reason, action)| {
         let now = get(now, type_).filter(|now| now.reason == reason.as_str())?;
         let came = get(before, type_).is_none_or(|old| old.reason != now.reason);
-        came.then(|| Notice::warning(reason, action, &now.message))
+        let related = stopped.filter(|_| reason == Reason::BreakerTripped).cloned();
+        came.then(|| Notice { related, ..Notice::warning(reason, action, &now.message) })
     });
     notices.collect()
 }
@@ -340,9 +358,17 @@ mod tests {
         let mut wide = of_account().tripped("account.paper.daily", &by_account);
         wide.policy.spec.breakers[0].scope = BreakerScope::Account;
         assert_eq!(wide.breaches(), ["account.paper.daily"]);
+        assert_eq!(related(&wide.plan()), ["ExchangeAccount paper"]);
         let mut own = World::alone().tripped("strategy.btc.drawdown", &of_strategy("btc"));
         own.own = vec![Arc::new(strategy("btc"))];
         assert_eq!(own.breaches(), none, "a strategy's own policy has what it lists and no more");
+    }
+
+    /// What each event is related to.
+    fn related(plan: &Plan) -> Vec<String> {
+        let objects = plan.notices.iter().filter_map(|notice| notice.related.as_ref());
+        let text = |part: &Option<String>| part.clone().unwrap();
+        objects.map(|object| format!("{} {}", text(&object.kind), text(&object.name))).collect()
     }
 
     #[test]
@@ -352,6 +378,7 @@ mod tests {
         assert!(is(&plan.status.conditions, condition::BREACHED, Status::True));
         assert!(is(&plan.status.conditions, condition::ACCEPTED, Status::True));
         assert_eq!(plan.notices.iter().map(|n| n.reason).collect::<Vec<_>>(), [Reason::BreakerTripped]);
+        assert_eq!(related(&plan), ["TradingStrategy btc"], "and with whom it stops");
         world.policy.status = Some(plan.status);
         let again = world.plan();
         assert_eq!((again.notices, Some(again.status)), (vec![], world.policy.status.clone()));

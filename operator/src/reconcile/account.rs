@@ -9,6 +9,7 @@ mod observe;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
@@ -62,7 +63,7 @@ pub async fn reconcile(ctx: &Context, key: &Key) -> Result<Option<Duration>, Err
     let (mut outcome, applied) = apply::apply(&ctx.client, &ctx.applied, &observed, &plan).await;
     let (status, notices) = account::refused(&observed, &plan, &outcome.refused, now);
     report::status(ctx, &live, &Report(&status)).await?;
-    ctx.events.publish_all(&reference(&live), told(notices, &outcome)).await;
+    ctx.events.publish_all(&reference(&live), told(notices, &outcome, |id| ctx.applied.uid_of(id))).await;
     applied?;
     let deleting = live.metadata.deletion_timestamp.is_some();
     if let Some(refusal) = outcome.refusal.take().filter(|_| !deleting) {
@@ -104,16 +105,83 @@ async fn release(ctx: &Context, key: &Key, live: &ExchangeAccount, others: &[Str
     Ok(())
 }
 
-/// What is told of what was done.
-fn told(mut notices: Vec<Notice>, outcome: &Outcome) -> Vec<Notice> {
+/// What is told of what was done, with the child it was done to; of several with the first.
+fn told(
+    mut notices: Vec<Notice>,
+    outcome: &Outcome,
+    uid: impl Fn(&ChildId) -> Option<String>,
+) -> Vec<Notice> {
+    let child = |id: &ChildId| ObjectReference {
+        api_version: Some(id.kind.api_version().to_owned()),
+        kind: Some(id.kind.to_string()),
+        namespace: Some(id.key.namespace.clone()),
+        name: Some(id.key.name.clone()),
+        uid: uid(id),
+        ..ObjectReference::default()
+    };
     let made = outcome.made.iter().find(|id| id.kind == ChildKind::StatefulSet);
     if let Some(id) = made {
-        notices.push(Notice::normal(Reason::WorkerStarted, "Start", format!("{id} was made")));
+        let notice = Notice::normal(Reason::WorkerStarted, "Start", format!("{id} was made"));
+        notices.push(notice.related(child(id)));
     }
-    if !outcome.repaired.is_empty() {
+    if let Some(first) = outcome.repaired.first() {
         let ids: Vec<_> = outcome.repaired.iter().map(ChildId::to_string).collect();
         let note = format!("{} was changed or deleted by others and put right", ids.join(", "));
-        notices.push(Notice::warning(Reason::DriftRepaired, "Repair", note));
+        notices.push(Notice::warning(Reason::DriftRepaired, "Repair", note).related(child(first)));
     }
     notices
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service, ServiceAccount};
+    use k8s_openapi::api::networking::v1::NetworkPolicy;
+    use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+    use strum::IntoEnumIterator;
+
+    use super::*;
+
+    #[test]
+    fn events_of_children_are_related_to_them() {
+        let id = |kind| ChildId::new(kind, "desk", "paper".to_owned());
+        let outcome = Outcome {
+            made: vec![id(ChildKind::Role), id(ChildKind::StatefulSet)],
+            repaired: vec![id(ChildKind::NetworkPolicy), id(ChildKind::ConfigMap)],
+            ..Outcome::default()
+        };
+        let told = told(Vec::new(), &outcome, |id| Some(format!("uid of the {}", id.kind)));
+        let related = told.iter().map(|notice| {
+            let object = notice.related.as_ref().unwrap();
+            let text = |part: &Option<String>| part.clone().unwrap();
+            [text(&object.api_version), text(&object.kind), text(&object.name), text(&object.uid)].join(" ")
+        });
+        let related: Vec<String> = related.collect();
+        let expected = [
+            "apps/v1 StatefulSet paper uid of the StatefulSet",
+            "networking.k8s.io/v1 NetworkPolicy paper uid of the NetworkPolicy",
+        ];
+        assert_eq!(related, expected);
+        assert_eq!(told[1].reason, Reason::DriftRepaired);
+        assert!(told[1].note.starts_with("NetworkPolicy desk/paper, ConfigMap desk/paper was changed"));
+    }
+
+    #[test]
+    fn each_kind_of_child_has_the_version_its_own_type_has() {
+        fn of<K: k8s_openapi::Resource>() -> (&'static str, &'static str) {
+            (K::KIND, K::API_VERSION)
+        }
+        let known = [
+            of::<ServiceAccount>(),
+            of::<Role>(),
+            of::<RoleBinding>(),
+            of::<ConfigMap>(),
+            of::<PersistentVolumeClaim>(),
+            of::<Service>(),
+            of::<NetworkPolicy>(),
+            of::<k8s_openapi::api::apps::v1::StatefulSet>(),
+        ];
+        let ours: Vec<(&str, &str)> =
+            ChildKind::iter().map(|kind| (kind.into(), kind.api_version())).collect();
+        assert_eq!(ours, known);
+    }
 }

@@ -43,6 +43,18 @@ pub enum ChildKind {
     StatefulSet,
 }
 
+impl ChildKind {
+    /// Group and version of its API, as objects name it.
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Self::ServiceAccount | Self::ConfigMap | Self::PersistentVolumeClaim | Self::Service => "v1",
+            Self::Role | Self::RoleBinding => "rbac.authorization.k8s.io/v1",
+            Self::NetworkPolicy => "networking.k8s.io/v1",
+            Self::StatefulSet => "apps/v1",
+        }
+    }
+}
+
 /// The metadata of a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Child {

@@ -10,6 +10,7 @@ use tradewind_core::recovery::History;
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{LedgerReader, MysqlReader, SqliteOptions};
 use tradewind_tests::exchange::Venue;
+use tradewind_tests::http::get;
 use tradewind_tests::process::{Worker, run};
 use tradewind_tests::{block_on, books, until};
 use tradewind_venue_simulator::exchange::{Kind, Side};
@@ -69,6 +70,35 @@ fn bought_once_by(venue: &Venue, ledger: &History) {
     assert_eq!(ledger.fills.len(), venue.trades(Side::Buy).len());
     let open: Vec<_> = ledger.open_orders.iter().map(|order| (order.state, order.intent.id.0)).collect();
     assert_eq!(open, [(OrderState::Accepted, 2)], "the stop rests");
+}
+
+/// What a worker at an exchange serves beside what any worker serves.
+const MEASURED: [&str; 9] = [
+    "worker_cycle_interval_seconds 1.0",
+    "worker_cycle_duration_seconds_count ",
+    "market_data_messages_total{venue=\"binance_us\",channel=\"bars\"} ",
+    "market_data_latency_seconds_count{venue=\"binance_us\",symbol=\"",
+    "order_submit_duration_seconds_count{venue=\"binance_us\",",
+    "exchange_requests_total{venue=\"binance_us\",account=\"default/real\",endpoint=\"POST /api/v3/order\",code=\"200\"} ",
+    "exchange_request_duration_seconds_count{venue=\"binance_us\",account=\"default/real\",endpoint=\"POST /api/v3/order\"} ",
+    "exchange_rate_limit_remaining{venue=\"binance_us\",account=\"default/real\",bucket=\"weight\"} ",
+    "exchange_clock_skew_seconds{venue=\"binance_us\",account=\"default/real\"} ",
+];
+
+#[test]
+fn what_goes_over_the_wire_is_told_to_prometheus() {
+    let venue = Venue::start();
+    let mut worker = venue.worker();
+    let risk = worker.addresses().risk;
+    venue.until_accepted(Side::Buy, &mut worker);
+    venue.until_accepted(Side::Sell, &mut worker);
+    let mut served = String::new();
+    until("all of it", || {
+        served = get(risk, "/metrics").1;
+        MEASURED.iter().all(|name| served.contains(&format!("\ntradewind_{name}"))).then_some(())
+    });
+    assert!(!served.contains("simulatedSecret") && !served.contains("simulatedKey"), "{served}");
+    stop(worker);
 }
 
 #[test]

@@ -83,5 +83,5 @@ fn what_was_ordered_after_the_backup_is_noticed_at_once_and_halts_the_restored_l
     assert_eq!(venue.order_requests(), sent, "nothing is entered beside what is not known");
     assert!(history.fills.is_empty(), "what the ledger does not know is not its position");
     let kept = ok(&["ledger", "export", "--table", "externals"], &new);
-    assert!(kept.contains(",order,") && kept.contains(",trade,"), "{kept}");
+    assert!(kept.contains(",Order,") && kept.contains(",Trade,"), "{kept}");
 }

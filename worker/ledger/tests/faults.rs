@@ -94,6 +94,7 @@ async fn a_stale_worker_can_commit_nothing_once_another_has_the_ledger() {
             "{batch:?}: {error:?}"
         );
     }
+    assert_eq!((stale.failed_attempts(), present.failed_attempts()), (5, 0), "each commit that failed");
     let error = Ledger::prune(&mut stale, Timestamp(9)).await.unwrap_err();
     assert!(matches!(error, LedgerError::Fenced { .. }), "{error:?}");
     commit(&mut present, &[step(1, 2, 1, Intended, Sent)]).await.unwrap();

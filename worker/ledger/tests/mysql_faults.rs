@@ -65,6 +65,7 @@ async fn a_commit_whose_answer_is_lost_is_looked_up_and_not_made_twice() {
         ledger.commit(&Batch { decisions: &rows, ..Batch::default() }).await.unwrap();
     }
     assert_eq!(proxy.cuts(), 8);
+    assert_eq!(ledger.failed_attempts(), 8, "each cut failed an attempt, and the next one made it good");
     let all = ledger.decisions(&DecisionFilter::default()).await.unwrap();
     assert_eq!(all.iter().filter(|row| row.strategy_name == "other").count(), cuts.len());
     assert_eq!(ledger.history().await.unwrap().fills.len(), cuts.len());

@@ -69,7 +69,7 @@ impl Rig {
     }
 
     fn see(&mut self, which: Which, seen: Seen) {
-        self.desk.take(Input { which, at: self.clock, seen });
+        self.desk.take(Input { which, at: self.clock, heard: self.clock, seen });
         self.settle();
     }
 

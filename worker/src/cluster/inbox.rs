@@ -10,8 +10,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tradewind_core::config::Config;
 use tradewind_core::engine::State;
-use tradewind_core::event::EventKind;
+use tradewind_core::event::{EventKind, HaltChange};
 use tradewind_core::name::Uid;
+use tradewind_venues::histogram::Histogram;
 
 use super::calls::Answer;
 use super::desk::{Desk, Engine};
@@ -19,6 +20,7 @@ use super::halts::Call;
 use super::lease::Claim;
 use super::watch::Input;
 use crate::driver::{LastLook, News};
+use crate::measures::HaltTimes;
 
 /// Who carries out requests; their answers come back by the channel.
 pub type Make = Box<dyn Fn(Call)>;
@@ -34,6 +36,10 @@ pub struct Inbox {
     /// Whether the ledger was compared with what is on the Lease; before that nothing may leave.
     pub judged: bool,
     waiting: VecDeque<Waiting>,
+    /// When the input was heard from which the next news follow; none when they follow from something else.
+    heard: Option<Instant>,
+    /// How long halts took from then until they were told to the engine, which holds them at once.
+    pub halts: Histogram<HaltTimes>,
 }
 
 enum Waiting {
@@ -50,7 +56,17 @@ impl Inbox {
         make: Make,
         claim: watch::Receiver<Claim>,
     ) -> Self {
-        Self { desk, inputs, answers, make, claim, judged: false, waiting: VecDeque::new() }
+        Self {
+            desk,
+            inputs,
+            answers,
+            make,
+            claim,
+            judged: false,
+            waiting: VecDeque::new(),
+            heard: None,
+            halts: Histogram::default(),
+        }
     }
 
     /// Whether nothing waits.
@@ -84,6 +100,10 @@ impl Inbox {
             let (call, answer) = self.answers.try_recv().ok()?;
             Some(Waiting::Answer(call, answer))
         });
+        self.heard = match &first {
+            Some(Waiting::Input(input)) => Some(input.heard),
+            _ => None,
+        };
         match first {
             Some(Waiting::Input(input)) => self.desk.take(input),
             Some(Waiting::Answer(call, answer)) => self.desk.answer(&call, answer, engine, now),
@@ -104,11 +124,19 @@ impl Inbox {
             }
             if let Some(news) = news {
                 self.log(&news, now);
+                self.measure(&news);
                 return Some(news);
             }
             if !self.take_one(&engine, now) {
                 return None;
             }
+        }
+    }
+
+    fn measure(&mut self, news: &News) {
+        let Some(heard) = self.heard else { return };
+        for _ in news.events.iter().filter(|kind| matches!(kind, EventKind::HaltChange(HaltChange::Set(_)))) {
+            self.halts.observe_time(heard.elapsed());
         }
     }
 

@@ -37,6 +37,7 @@ struct Worker {
     inputs: mpsc::Sender<Input>,
     answers: mpsc::Sender<(Call, Answer)>,
     made: Rc<RefCell<Vec<Call>>>,
+    inbox: Shared,
     _claims: watch::Sender<Claim>,
 }
 
@@ -68,13 +69,14 @@ impl Worker {
         let notes = Rc::clone(&made);
         let note = Box::new(move |call| notes.borrow_mut().push(call));
         let inbox = Inbox::new(desk, incoming, answered, note, claim);
-        driver.look_at(Box::new(Shared(Rc::new(RefCell::new(inbox)))));
-        Self { driver, inputs, answers, made, _claims: claims }
+        let inbox = Shared(Rc::new(RefCell::new(inbox)));
+        driver.look_at(Box::new(inbox.clone()));
+        Self { driver, inputs, answers, made, inbox, _claims: claims }
     }
 
     /// Puts it where it waits until the driver looks.
     fn put(&self, which: Which, seen: Seen) {
-        self.inputs.try_send(Input { which, at: Instant::now(), seen }).unwrap();
+        self.inputs.try_send(Input { which, at: Instant::now(), heard: Instant::now(), seen }).unwrap();
     }
 
     fn strategy(&self, facts: StrategyFacts) {
@@ -88,6 +90,11 @@ impl Worker {
 
     fn halts(&self) -> Vec<&str> {
         self.driver.state.halts().iter().map(|halt| halt.name.as_str()).collect()
+    }
+
+    /// How many halts were measured from when they were heard of.
+    fn measured(&self) -> u64 {
+        self.inbox.0.borrow().halts.count()
     }
 
     async fn end(self) -> MemoryLedger {
@@ -105,6 +112,21 @@ async fn a_halt_that_was_taken_back_before_anybody_looked_is_latched() {
     assert_eq!(worker.halts(), [LATCH]);
     let made = worker.made.borrow();
     assert!(matches!(made.as_slice(), [Call::Create(halt)] if halt.metadata.name.as_deref() == Some(LATCH)));
+}
+
+#[tokio::test]
+async fn a_halt_is_measured_from_when_it_was_heard_of_and_once() {
+    let mut worker = Worker::start(MemoryLedger::new(identity())).await;
+    worker.lists(Vec::new());
+    worker.driver.take_news().await.unwrap();
+    assert_eq!(worker.measured(), 0);
+    worker.strategy(halted(facts(1, "trend")));
+    worker.driver.take_news().await.unwrap();
+    worker.strategy(halted(facts(1, "trend")));
+    worker.driver.take_news().await.unwrap();
+    assert_eq!((worker.halts(), worker.measured()), (vec![LATCH], 1));
+    let again = Worker::start(worker.end().await).await;
+    assert_eq!((again.halts(), again.measured()), (vec![LATCH], 0), "what was in force is not heard of");
 }
 
 #[tokio::test]

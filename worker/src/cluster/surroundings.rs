@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use smol_str::SmolStr;
@@ -43,6 +44,8 @@ pub(crate) struct Surroundings {
     pub(crate) shutdown: watch::Receiver<bool>,
     pub(crate) snapshots: watch::Sender<Arc<Snapshot>>,
     pub(crate) reports: watch::Sender<Option<Arc<Report>>>,
+    /// Attempts to write a status that failed.
+    pub(crate) status_failures: Arc<AtomicU64>,
     pub(crate) figures: Figures,
     pub(crate) trust: Trust,
     pub(crate) suspects: Suspects,
@@ -224,8 +227,12 @@ impl Surroundings {
             self.heirs = heirs.len();
             self.suspect(driver);
         }
-        let snapshot = session::snapshot(driver);
+        let mut snapshot = session::snapshot(driver);
         let inbox = self.inbox.0.borrow();
+        if let Some(shown) = Arc::get_mut(&mut snapshot) {
+            shown.totals.measures.halts = inbox.halts.clone();
+            shown.totals.status_failures = Some(self.status_failures.load(Ordering::Relaxed));
+        }
         let report = Report {
             snapshot: Arc::clone(&snapshot),
             figures: self.figures.now(&driver.state),

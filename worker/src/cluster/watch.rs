@@ -76,6 +76,8 @@ pub struct Input {
     /// As of when the watch is known to be alive, by the local monotonic clock: when its list or its last opening was asked
     /// for.
     pub at: Instant,
+    /// When it was heard.
+    pub heard: Instant,
     /// What.
     pub seen: Seen,
 }
@@ -139,7 +141,7 @@ struct Out {
 impl Out {
     /// False when nobody listens any more.
     async fn send(&self, at: Instant, seen: Seen) -> bool {
-        let input = Input { which: self.which, at, seen };
+        let input = Input { which: self.which, at, heard: Instant::now(), seen };
         self.inputs.send(input).await.is_ok()
     }
 }

@@ -61,8 +61,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
     let suspects: Suspects = Arc::new(Mutex::new(Vec::new()));
     crash::watch_panics(&options.data_dir, driver.state.probe(), Arc::clone(&suspects));
     // Closed before anything can happen, until something is seen.
-    let now = driver.now();
-    driver.handle(now, EventKind::EntryGate(Some(EntryBlock::Blind))).await?;
+    driver.handle(driver.now(), EventKind::EntryGate(Some(EntryBlock::Blind))).await?;
 
     let config = cluster_config().await?;
     let client = watching_client(config.clone())?;
@@ -84,6 +83,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
         shutdown,
         snapshots,
         reports,
+        status_failures: writer.failures(),
         figures: Figures::default(),
         trust,
         suspects,
@@ -138,7 +138,7 @@ async fn traded(
 
 /// After this nothing of ours can leave any more.
 async fn end(driver: Running, bus: Option<Bus>) -> Result<(), CommandError> {
-    let (_, _, ledger) = driver.finish().await?;
+    let (_, _, ledger) = Box::pin(driver.finish()).await?;
     if let Some(bus) = bus {
         bus.stop().await;
     }

@@ -166,7 +166,7 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
 
 /// Ends it, and says what came of it.
 async fn end(driver: Running, bus: Option<Bus>, word: &str, out: &mut dyn Write) -> Result<(), CommandError> {
-    let (state, board, ledger) = driver.finish().await?;
+    let (state, board, ledger) = Box::pin(driver.finish()).await?;
     if let Some(bus) = bus {
         bus.stop().await;
     }

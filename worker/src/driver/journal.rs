@@ -1,7 +1,7 @@
 //! What waits to become durable, and how it is put into words.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use smol_str::SmolStr;
 use tradewind_core::decision::{Decision, Outcome};
@@ -11,7 +11,10 @@ use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::name::Uid;
 use tradewind_core::signal::reading_names;
 use tradewind_ledger::{Batch, DecisionRow, EquityRow, Ledger, LedgerError};
+use tradewind_venues::histogram::Histogram;
 use tradewind_venues::port::FillCursor;
+
+use crate::measures::CommitTimes;
 
 /// Rows that wait for the next commit.
 #[derive(Debug, Default)]
@@ -31,10 +34,8 @@ pub struct Journal {
     pub(super) published: BTreeMap<SmolStr, Uid>,
     /// Every event, when a test asks for them.
     events: Option<Vec<Event>>,
-    /// Commits made and the time they took.
-    pub commits: u64,
-    /// The time commits took together.
-    pub commit_time: Duration,
+    /// Commits made, by the time they took.
+    pub commits: Histogram<CommitTimes>,
 }
 
 impl Journal {
@@ -149,8 +150,7 @@ impl Journal {
         };
         ledger.commit(&batch).await?;
         self.clear();
-        self.commits += 1;
-        self.commit_time += started.elapsed();
+        self.commits.observe_time(started.elapsed());
         Ok(())
     }
 

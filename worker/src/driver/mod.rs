@@ -14,6 +14,7 @@ mod reconcile;
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use smol_str::SmolStr;
 use tradewind_core::engine::State;
@@ -26,7 +27,7 @@ use tradewind_core::recovery::FillCursor;
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{Ledger, LedgerError};
 use tradewind_venues::driven::DrivenVenue;
-use tradewind_venues::port::{CancelOutcome, VenueError};
+use tradewind_venues::port::{CancelOutcome, PlaceOutcome, VenueError};
 
 pub use journal::{Journal, decision_row, outcome_words};
 pub use news::{LastLook, News};
@@ -60,6 +61,8 @@ pub trait Observer {
     fn on_report(&mut self, state: &State, report: &Report);
     /// A row for the ledger.
     fn on_record(&mut self, state: &State, record: &Record);
+    /// How long the venue took to answer an order that was sent to it, or was waited for.
+    fn on_answer(&mut self, _request: &OrderRequest, _took: Duration) {}
 }
 
 /// The engine with what surrounds it. Without a ledger nothing is durable and every commit succeeds: backtests.
@@ -257,7 +260,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
                     let now = self.now();
                     let outcome = match self.venue.place_at_once(&request, now) {
                         Some(outcome) => outcome,
-                        None => self.venue.place(&request, now).await,
+                        None => self.place(&request, now).await,
                     };
                     self.tell(request.client_order_id, outcome.into());
                 }
@@ -270,6 +273,13 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
                 None => return Ok(()),
             }
         }
+    }
+
+    async fn place(&mut self, request: &OrderRequest, now: Timestamp) -> PlaceOutcome {
+        let began = Instant::now();
+        let outcome = self.venue.place(request, now).await;
+        self.observer.on_answer(request, began.elapsed());
+        outcome
     }
 
     async fn cancel(&mut self, order: &OrderRef) -> Result<(), DriverError> {
@@ -356,6 +366,11 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
         self.flush().await?;
         self.venue.close().await?;
         Ok((self.state, self.observer, self.ledger))
+    }
+
+    /// The ledger and the venue, for what they count.
+    pub fn edges(&self) -> (Option<&L>, &V) {
+        (self.ledger.as_ref(), &self.venue)
     }
 
     /// The ledger, to read from.

@@ -4,16 +4,18 @@
 //! (strategies, symbols) and closed sets; never an id or a sentence. Event time, not wall time, is what times are.
 
 mod families;
+mod samples;
 
 use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, text};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tradewind_core::money::{CASH_SCALE, Cash, Percent, format_trimmed};
 use tradewind_core::time::{Millis, Timestamp};
+use tradewind_venues::histogram::{Bounds, Histogram};
 
 use crate::snapshot::Snapshot;
 use families::FAMILIES;
@@ -33,6 +35,7 @@ struct Family {
 enum Kind {
     Counter,
     Gauge,
+    Histogram,
 }
 
 struct Sample {
@@ -40,10 +43,31 @@ struct Sample {
     value: Value,
 }
 
-#[derive(Clone, Copy)]
 enum Value {
     Whole(u64),
     Real(f64),
+    Buckets(Buckets),
+}
+
+/// A histogram as it is written: each bucket with its upper bound and what fell into it and no lower one.
+struct Buckets {
+    sum: f64,
+    count: u64,
+    counts: Vec<(f64, u64)>,
+}
+
+impl<B: Bounds> From<&Histogram<B>> for Value {
+    fn from(histogram: &Histogram<B>) -> Self {
+        let counts = histogram.buckets().map(|(upper, count)| {
+            let upper = upper.map_or(f64::INFINITY, |upper| nearest(i128::from(upper), 6));
+            (upper, count)
+        });
+        Self::Buckets(Buckets {
+            sum: nearest(i128::from(histogram.sum()), 6),
+            count: histogram.count(),
+            counts: counts.collect(),
+        })
+    }
 }
 
 impl From<u64> for Value {
@@ -112,7 +136,7 @@ impl fmt::Debug for Scrape {
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        FAMILIES.iter().try_for_each(|family| family.encode(&self.0, &mut encoder))
+        FAMILIES.iter().copied().flatten().try_for_each(|family| family.encode(&self.0, &mut encoder))
     }
 }
 
@@ -125,20 +149,31 @@ impl Family {
         let kind = match self.kind {
             Kind::Counter => MetricType::Counter,
             Kind::Gauge => MetricType::Gauge,
+            Kind::Histogram => MetricType::Histogram,
         };
         let mut metric = encoder.encode_descriptor(self.name, self.help, None, kind)?;
         for sample in &samples {
             // Counters are written by `encode_gauge` too: their names end in `_total` already, in the samples and in
             // the type line, as the text format wants it. `encode_counter` writes OpenMetrics, where they differ.
-            let mut write = |value: Value| match value {
-                Value::Whole(value) if sample.labels.is_empty() => metric.encode_gauge(&value),
-                Value::Real(value) if sample.labels.is_empty() => metric.encode_gauge(&value),
-                Value::Whole(value) => metric.encode_family(&sample.labels)?.encode_gauge(&value),
-                Value::Real(value) => metric.encode_family(&sample.labels)?.encode_gauge(&value),
-            };
-            write(sample.value)?;
+            if sample.labels.is_empty() {
+                sample.value.encode(&mut metric)?;
+            } else {
+                sample.value.encode(&mut metric.encode_family(&sample.labels)?)?;
+            }
         }
         Ok(())
+    }
+}
+
+impl Value {
+    fn encode(&self, metric: &mut MetricEncoder<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(value) => metric.encode_gauge(value),
+            Self::Real(value) => metric.encode_gauge(value),
+            Self::Buckets(Buckets { sum, count, counts }) => {
+                metric.encode_histogram::<NoLabelSet>(*sum, *count, counts, None)
+            }
+        }
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Quality {
     pub skipped: u64,
     /// Prices (up to four a bar) that were rounded to the tick.
     pub off_tick: u64,
+    /// Times that bars were missing before one.
+    pub gaps: u64,
 }
 
 /// The bars of one instrument from a file, in memory that does not grow with it. After an error it is at its end.
@@ -211,6 +213,8 @@ impl CandleReader {
         let Held { bar, off_tick, .. } = std::mem::replace(&mut self.held, next)?;
         self.quality.bars += 1;
         self.quality.off_tick += off_tick;
+        let gap = self.given.is_some_and(|before| bar.open_time > before.plus(self.interval));
+        self.quality.gaps += u64::from(gap);
         self.given = Some(bar.open_time);
         Some(bar)
     }

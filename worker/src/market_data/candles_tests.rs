@@ -79,7 +79,14 @@ fn prices_off_the_tick_are_rounded_to_the_nearest_and_counted() {
     );
     // 1.999999999 coins are 199 999 999.9 units: down.
     assert_eq!(bar.volume, Quantity(199_999_999));
-    assert_eq!(reader.quality(), Quality { bars: 1, skipped: 0, off_tick: 2 });
+    assert_eq!(reader.quality(), Quality { bars: 1, skipped: 0, off_tick: 2, gaps: 0 });
+}
+
+#[test]
+fn a_gap_is_counted_once_however_many_bars_are_missing() {
+    let mut reader = reader(&format!("{HEADER}{}{}{}{}", row(0), row(1), row(3), row(28))).unwrap();
+    assert_eq!(reader.by_ref().map(Result::unwrap).count(), 4);
+    assert_eq!(reader.quality().gaps, 2);
 }
 
 #[test]
@@ -382,7 +389,12 @@ fn the_packaged_candles_are_sound() {
     for rules in set.instruments() {
         let mut reader = set.reader(&rules.symbol).unwrap();
         let bars: Vec<Bar> = reader.by_ref().map(Result::unwrap).collect();
-        assert_eq!(reader.quality(), Quality { bars: 12_720, skipped: 0, off_tick: 0 }, "{}", rules.symbol);
+        assert_eq!(
+            reader.quality(),
+            Quality { bars: 12_720, skipped: 0, off_tick: 0, gaps: 0 },
+            "{}",
+            rules.symbol
+        );
         if rules.symbol.to_string() == "BTC-USD" {
             let first = bars[0];
             assert_eq!(first.open_time, Timestamp(1_713_484_800_000));

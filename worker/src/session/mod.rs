@@ -125,11 +125,14 @@ pub(crate) async fn trade(
                 return Ok(Ended::Drained);
             }
         }
+        let began = Instant::now();
         driver.on_bars(&group, interval).await?;
         if speed != Speed::Max {
             driver.flush().await?;
         }
-        driver.observer.totals_mut().bars += group.len() as u64;
+        let totals = driver.observer.totals_mut();
+        totals.measures.cycles.observe_time(began.elapsed());
+        totals.bars += group.len() as u64;
         if driver.state.now().day() > day {
             day = driver.state.now().day();
             prune(driver, keep_days).await?;
@@ -161,14 +164,15 @@ async fn prune(driver: &mut Running, keep_days: u32) -> Result<(), CommandError>
     Ok(())
 }
 
-/// Tells rows that were skipped and feeds that ended since the last call, and counts them.
+/// Tells rows that were skipped, gaps and feeds that ended since the last call, and counts them.
 pub(crate) fn report_quality(driver: &mut Running, feed: &mut Grouped<CandleReader>) {
     for (id, error) in feed.failures() {
         let Some(symbol) = driver.state.rules(id).map(|rules| rules.symbol.clone()) else { continue };
         tracing::error!(%symbol, error = %error, "the feed ended early");
         driver.observer.totals_mut().broken_feeds.insert(symbol, error.to_string());
     }
-    let totals = driver.observer.totals_mut();
+    let Running { state, observer, .. } = driver;
+    let totals = observer.totals_mut();
     (totals.off_tick, totals.skipped_rows) = (0, 0);
     for source in feed.merge_mut().sources_mut() {
         for skipped in source.bars.take_skips() {
@@ -177,6 +181,9 @@ pub(crate) fn report_quality(driver: &mut Running, feed: &mut Grouped<CandleRead
         let quality = source.bars.quality();
         totals.off_tick += quality.off_tick;
         totals.skipped_rows += quality.skipped;
+        if let Some(rules) = state.rules(source.instrument) {
+            totals.gaps.insert(smol_str::format_smolstr!("{}", rules.symbol), quality.gaps);
+        }
     }
 }
 
@@ -184,8 +191,10 @@ pub(crate) fn report_quality(driver: &mut Running, feed: &mut Grouped<CandleRead
 pub(crate) fn snapshot(driver: &Running) -> Arc<Snapshot> {
     let mut snapshot = driver.observer.snapshot(&driver.state);
     if let Some(shown) = Arc::get_mut(&mut snapshot) {
-        shown.totals.ledger_commits = driver.journal().commits;
-        shown.totals.ledger_seconds = driver.journal().commit_time.as_secs_f64();
+        let (ledger, venue) = driver.edges();
+        shown.totals.measures.commits = driver.journal().commits.clone();
+        shown.totals.ledger_failures = ledger.map_or(0, AccountLedger::failed_attempts);
+        shown.totals.traffic = venue.traffic();
     }
     snapshot
 }

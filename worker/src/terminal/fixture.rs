@@ -153,6 +153,7 @@ pub(crate) fn snapshot() -> Snapshot {
     Snapshot {
         phase: Phase::Running,
         now: Timestamp(NOW),
+        cycle: Millis(3_600_000),
         account_name: SmolStr::new_static("default/paper"),
         venue: "paper".into(),
         currency: "USD".into(),
@@ -172,6 +173,7 @@ pub(crate) fn snapshot() -> Snapshot {
         instruments: vec![],
         open_orders: vec![],
         halts: vec![halt],
+        holdings: Vec::new(),
         balance_differences: Vec::new(),
         last_decisions: vec![
             decision(

@@ -1,15 +1,13 @@
 //! `/metrics` as Prometheus sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use tradewind_core::money::Cash;
 use tradewind_worker::snapshot::Snapshot;
 
 use crate::client::{get, serve};
 use crate::snapshots::{busy, idle, strategy};
+use crate::table::{complaints, documented, served};
 
 async fn scrape(snapshot: Snapshot) -> String {
     let served = serve(snapshot).await;
@@ -20,27 +18,6 @@ async fn scrape(snapshot: Snapshot) -> String {
         assert_eq!(get(address, "/metrics").await.body, answer.body, "each port gives the same");
     }
     answer.body
-}
-
-fn promtool() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/bin/promtool");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places = std::env::split_paths(&path).map(|folder| folder.join("promtool")).chain([own]);
-    places
-        .find(|place| place.is_file())
-        .expect("promtool is neither on the PATH nor in .tools/bin: run scripts/setup")
-}
-
-/// What promtool has to say of a scrape; nothing when all is well.
-fn complaints(text: &str) -> String {
-    let mut command = Command::new(promtool());
-    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    if output.status.success() { said } else { format!("{}: {said}", output.status) }
 }
 
 #[tokio::test]
@@ -58,7 +35,7 @@ async fn how_a_bus_fares_is_told_where_there_is_one() {
     for line in [
         "tradewind_bus_relaying 0",
         "tradewind_bus_events_total 12",
-        "tradewind_bus_failures_total 3",
+        "tradewind_redis_publish_failures_total 3",
         "tradewind_bus_waiting_events 5",
         "tradewind_bus_behind_seconds 0.0",
         "tradewind_bus_dropped_events_total{kind=\"decision\"} 9",
@@ -68,47 +45,60 @@ async fn how_a_bus_fares_is_told_where_there_is_one() {
 }
 
 #[tokio::test]
-async fn each_metric_has_its_help_and_its_type() {
+async fn each_metric_has_its_help() {
     let text = scrape(busy()).await;
-    let about = |word: &str| -> BTreeMap<String, String> {
-        let lines = text.lines().filter_map(|line| line.strip_prefix(word)?.split_once(' '));
-        lines.map(|(name, rest)| (name.to_owned(), rest.to_owned())).collect()
-    };
-    let (help, kinds) = (about("# HELP "), about("# TYPE "));
-    let samples = text.lines().filter(|line| !line.starts_with('#'));
-    let names: BTreeSet<&str> = samples.map(|line| line.split(['{', ' ']).next().unwrap()).collect();
-    assert!(names.len() > 25, "{names:?}");
-    for name in names {
+    let help: BTreeMap<&str, &str> =
+        text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' ')).collect();
+    assert!(help.len() > 50, "{help:?}");
+    for (name, help) in help {
         assert!(name.starts_with("tradewind_"), "{name}");
-        assert!(
-            help.get(name).is_some_and(|help| help.len() > 10 && help.ends_with('.')),
-            "{name} has no help"
-        );
-        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
-        assert_eq!(kinds.get(name).map(String::as_str), Some(kind), "{name}");
+        assert!(help.len() > 10 && help.ends_with('.'), "{name} has no help");
     }
+}
+
+#[tokio::test]
+async fn names_types_and_labels_are_those_of_the_documentation() {
+    let (served, documented) = (served(&scrape(busy()).await), documented("## Worker"));
+    let gone: Vec<_> = documented.difference(&served).collect();
+    let new: Vec<_> = served.difference(&documented).collect();
+    assert!(gone.is_empty() && new.is_empty(), "only documented: {gone:#?}\nonly served: {new:#?}");
+    assert!(served.len() > 50, "{}", served.len());
+}
+
+#[tokio::test]
+async fn an_account_on_paper_and_without_a_cluster_tells_nothing_of_either() {
+    let text = scrape(idle()).await;
+    assert!(!text.contains("tradewind_exchange_") && !text.contains("tradewind_status_"), "{text}");
+}
+
+fn has_all(text: &str, expected: &[&str]) {
+    let lines: BTreeSet<&str> = text.lines().collect();
+    let missing: Vec<&&str> = expected.iter().filter(|line| !lines.contains(**line)).collect();
+    assert!(missing.is_empty(), "missing {missing:#?} in\n{text}");
 }
 
 #[tokio::test]
 async fn samples_are_in_base_units_and_labelled() {
     let text = scrape(busy()).await;
-    let version = concat!("tradewind_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1");
+    let revision = option_env!("TRADEWIND_REVISION").unwrap_or("unknown");
+    let version = env!("CARGO_PKG_VERSION");
+    let version = format!("tradewind_build_info{{version=\"{version}\",revision=\"{revision}\"}} 1");
     let expected = [
-        version,
+        version.as_str(),
         r#"tradewind_strategy_info{strategy="trend",mode="Paper",account="default/paper"} 1"#,
         r#"tradewind_strategy_halted{strategy="swing"} 1"#,
         r#"tradewind_strategy_halted{strategy="trend"} 0"#,
-        r#"tradewind_halts_total{source="Breaker"} 1"#,
+        r#"tradewind_halts_total{source="Breaker",reason="drawdown"} 1"#,
         // 2024-03-01T12:00:00Z.
         "tradewind_worker_last_cycle_timestamp_seconds 1709294400.0",
-        r#"tradewind_market_data_last_timestamp_seconds{symbol="BTC-USD"} 1709294400.0"#,
-        "tradewind_bars_total 1000",
+        r#"tradewind_market_data_last_timestamp_seconds{venue="paper",symbol="BTC-USD"} 1709294400.0"#,
         "tradewind_off_tick_prices_total 5",
         "tradewind_skipped_rows_total 6",
         r#"tradewind_signals_total{symbol="BTC-USD",side="buy",outcome="Cooldown"} 2"#,
         r#"tradewind_decisions_total{stage="order",outcome="Enter",reason=""} 4"#,
         r#"tradewind_decisions_total{stage="risk",outcome="Nothing",reason="Cooldown"} 2"#,
         r#"tradewind_orders_total{venue="paper",symbol="BTC-USD",side="buy",type="market",status="Filled"} 4"#,
+        r#"tradewind_risk_rejections_total{rule="Cooldown"} 2"#,
         "tradewind_open_orders 0",
         "tradewind_fills_total 7",
         r#"tradewind_fees_total{currency="USD"} 12.5"#,
@@ -125,12 +115,39 @@ async fn samples_are_in_base_units_and_labelled() {
         r#"tradewind_portfolio_exposure_ratio{strategy="trend"} 0.313732"#,
         r#"tradewind_open_positions{strategy="swing"} 1"#,
         r#"tradewind_portfolio_peak_equity{strategy="swing",currency="USD"} 5500.0"#,
-        "tradewind_ledger_commits_total 40",
-        "tradewind_ledger_commit_seconds_total 0.25",
+        // 1600.1 / 5100.2.
+        r#"tradewind_position_size_ratio{strategy="trend",symbol="BTC-USD"} 0.313732"#,
+        r#"tradewind_position_unprotected{strategy="trend",symbol="BTC-USD"} 0"#,
+        // 0.005 of 0.025 are not there.
+        r#"tradewind_position_mismatch_ratio{symbol="BTC-USD"} 0.2"#,
     ];
-    let lines: BTreeSet<&str> = text.lines().collect();
-    let missing: Vec<&str> = expected.into_iter().filter(|line| !lines.contains(line)).collect();
-    assert!(missing.is_empty(), "missing {missing:#?} in\n{text}");
+    has_all(&text, &expected);
+}
+
+#[tokio::test]
+async fn what_is_measured_is_in_buckets_and_what_goes_over_the_wire_is_counted() {
+    let expected = [
+        r#"tradewind_halt_latency_seconds_bucket{le="0.01"} 1"#,
+        "tradewind_halt_latency_seconds_count 1",
+        "tradewind_worker_cycle_interval_seconds 3600.0",
+        r#"tradewind_market_data_messages_total{venue="paper",channel="bars"} 1000"#,
+        r#"tradewind_market_data_messages_total{venue="paper",channel="prices"} 8"#,
+        r#"tradewind_market_data_gaps_total{venue="paper",symbol="BTC-USD"} 2"#,
+        r#"tradewind_market_data_latency_seconds_sum{venue="paper",symbol="BTC-USD"} 1.5"#,
+        r#"tradewind_order_submit_duration_seconds_bucket{le="0.1",venue="paper",symbol="BTC-USD",side="buy",type="market"} 0"#,
+        r#"tradewind_order_submit_duration_seconds_bucket{le="0.25",venue="paper",symbol="BTC-USD",side="buy",type="market"} 1"#,
+        r#"tradewind_order_fill_duration_seconds_sum{venue="paper",symbol="BTC-USD",side="buy",type="market"} 2.0"#,
+        r#"tradewind_order_slippage_adverse_ratio_sum{venue="paper",symbol="BTC-USD",side="buy",type="market"} 0.0003"#,
+        r#"tradewind_exchange_requests_total{venue="paper",account="default/paper",endpoint="GET /api/v3/time",code="200"} 5"#,
+        r#"tradewind_exchange_requests_total{venue="paper",account="default/paper",endpoint="GET /api/v3/time",code="none"} 1"#,
+        r#"tradewind_exchange_rate_limit_remaining{venue="paper",account="default/paper",bucket="weight"} 950"#,
+        r#"tradewind_exchange_clock_skew_seconds{venue="paper",account="default/paper"} -0.25"#,
+        "tradewind_ledger_write_failures_total 3",
+        "tradewind_ledger_write_duration_seconds_sum 0.012",
+        "tradewind_ledger_write_duration_seconds_count 2",
+        "tradewind_status_patch_failures_total 1",
+    ];
+    has_all(&scrape(busy()).await, &expected);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tradewind_core::books::Difference;
 use tradewind_core::config::{
     DeletionPolicy, DesiredState, InstrumentState, Mode, Protection, ResolvedStrategy, SignalConfig,
     SizingConfig, StrategyInstrument,
@@ -16,7 +17,9 @@ use tradewind_core::name::Uid;
 use tradewind_core::order::{Purpose, Side};
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::outbox::Kind;
+use tradewind_venues::binance_us::{Requests, Traffic};
 use tradewind_worker::bus::{BusFacts, BusState, Trouble};
+use tradewind_worker::measures::{Measures, OrderKey};
 use tradewind_worker::snapshot::{
     DecisionSnapshot, InstrumentSnapshot, Phase, Snapshot, StrategyTotals, Totals, TradeSnapshot,
 };
@@ -145,6 +148,29 @@ fn decision(readings: Vec<(&'static str, f64)>) -> DecisionSnapshot {
     }
 }
 
+fn measures() -> Measures {
+    let mut measures = Measures::default();
+    measures.cycles.observe(20_000);
+    measures.halts.observe(4_000);
+    measures.commits.observe(5_000);
+    measures.commits.observe(7_000);
+    let key: OrderKey = ("BTC-USD".into(), "buy", "market");
+    measures.submits.entry(key.clone()).or_default().observe(120_000);
+    measures.fills.entry(key.clone()).or_default().observe(2_000_000);
+    measures.slippage.entry(key).or_default().observe(300);
+    measures.bar_delays.entry("BTC-USD".into()).or_default().observe(1_500_000);
+    measures
+}
+
+fn traffic() -> Traffic {
+    let time = ("GET", "/api/v3/time");
+    let mut requests = Requests::default();
+    requests.answered.insert((time, Some(200)), 5);
+    requests.answered.insert((time, None), 1);
+    requests.took.entry(time).or_default().observe(30_000);
+    Traffic { requests, left: vec![("weight", 950), ("orders", 80)], skew: Some(Millis(-250)) }
+}
+
 fn totals() -> Totals {
     Totals {
         bars: 1000,
@@ -177,12 +203,16 @@ fn totals() -> Totals {
         realized_loss: cash("90"),
         wins: 2,
         losses: 1,
-        halts: BTreeMap::from([("Breaker", 1)]),
+        halts: BTreeMap::from([(("Breaker", "drawdown".into()), 1)]),
         off_tick: 5,
         skipped_rows: 6,
         broken_feeds: BTreeMap::new(),
-        ledger_commits: 40,
-        ledger_seconds: 0.25,
+        gaps: BTreeMap::from([("BTC-USD".into(), 2)]),
+        marks: 8,
+        ledger_failures: 3,
+        status_failures: Some(1),
+        traffic: Some(traffic()),
+        measures: measures(),
         bus: Some(BusFacts {
             state: BusState::Failing(Trouble::Unreachable, "Redis is away".to_owned()),
             relayed: 12,
@@ -204,6 +234,7 @@ pub(crate) fn busy() -> Snapshot {
     Snapshot {
         phase: Phase::Running,
         now: NOON,
+        cycle: Millis(3_600_000),
         account_name: "default/paper".into(),
         venue: "paper".into(),
         currency: "USD".into(),
@@ -228,7 +259,8 @@ pub(crate) fn busy() -> Snapshot {
         }],
         open_orders: Vec::new(),
         halts: vec![tripped()],
-        balance_differences: Vec::new(),
+        holdings: vec![("USD".parse().unwrap(), cash("8000.2")), ("BTC".parse().unwrap(), cash("0.025"))],
+        balance_differences: vec![Difference { asset: "BTC".parse().unwrap(), amount: cash("-0.005") }],
         last_decisions: Vec::new(),
         last_signals: vec![decision(vec![("emaFast", 64_000.5), ("emaSlow", f64::NAN)])],
         recent_trades: vec![trade(2, Side::Sell, Some("-0.30")), trade(1, Side::Buy, None)],
@@ -254,6 +286,7 @@ pub(crate) fn idle() -> Snapshot {
         strategies: Vec::new(),
         instruments: Vec::new(),
         halts: Vec::new(),
+        holdings: Vec::new(),
         balance_differences: Vec::new(),
         last_signals: Vec::new(),
         recent_trades: Vec::new(),

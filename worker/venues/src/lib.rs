@@ -13,6 +13,7 @@
 
 pub mod binance_us;
 pub mod driven;
+pub mod histogram;
 pub mod paper;
 pub mod port;
 

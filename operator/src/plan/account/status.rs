@@ -1,6 +1,7 @@
 //! The account's status and events, from what was observed and the verdict on it.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::ResourceExt;
 use tradewind_crds::exchange_account::{ExchangeAccountStatus, GrantStatus, Venue, WorkerStatus};
 use tradewind_crds::objects::Key;
@@ -10,7 +11,7 @@ use tradewind_crds::reasons::condition::{HALTED, READY, RECONCILING, STALLED};
 use super::Observed;
 use super::config::Publication;
 use super::health::Verdict;
-use crate::events::Notice;
+use crate::events::{Notice, reference_to};
 use crate::plan::conditions::{Conditions, Status, get};
 use crate::plan::sources::Sources;
 use crate::stores::PodView;
@@ -87,11 +88,18 @@ pub(super) fn notices(observed: &Observed, verdict: &Verdict) -> Vec<Notice> {
         Reason::WorkerStarting | Reason::WorkerReplacing | Reason::InUse | Reason::Deleting
     );
     let note = verdict.message.as_str();
-    vec![if verdict.ready == Status::True || calm {
+    let notice = if verdict.ready == Status::True || calm {
         Notice::normal(verdict.reason, "Reconcile", note)
     } else {
         Notice::warning(verdict.reason, "Reconcile", note)
-    }]
+    };
+    let related = observed.pod.as_ref().filter(|_| verdict.reason == Reason::WorkerReplacing).map(of_pod);
+    vec![Notice { related, ..notice }]
+}
+
+/// A pod as an event names it.
+pub(super) fn of_pod(pod: &PodView) -> ObjectReference {
+    reference_to::<Pod>(&Key::new(&pod.namespace, &pod.name), &pod.uid)
 }
 
 /// Strategies whose published configuration the worker has in force, of all that name the account.

@@ -156,7 +156,15 @@ fn what_needs_a_new_process_replaces_the_pod_by_its_uid() {
     let uid = Some("uid of the pod".to_owned());
     let mut restarted = running(one());
     annotate(&mut restarted, names::RESTARTED_AT, "2026-01-01T00:00:00Z");
-    assert_eq!(planned(&restarted).replace_pod, uid);
+    let plan = planned(&restarted);
+    assert_eq!(plan.replace_pod, uid);
+    let told: Vec<_> =
+        plan.notices.iter().filter(|notice| notice.reason == Reason::WorkerReplacing).collect();
+    assert!(!told.is_empty(), "{:?}", plan.notices);
+    for notice in told {
+        let pod = notice.related.clone().unwrap();
+        assert_eq!((pod.kind.as_deref(), pod.uid), (Some("Pod"), uid.clone()), "the event names it");
+    }
 
     let mut faster = running(one());
     let tradewind_crds::exchange_account::Venue::Paper(venue) = &mut faster.account.spec.venue else {

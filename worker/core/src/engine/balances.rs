@@ -31,6 +31,11 @@ impl State {
         &self.mismatch.differences
     }
 
+    /// What the ledger says the account holds of each asset.
+    pub fn holdings(&self) -> Vec<(Asset, Cash)> {
+        self.books.holdings().map(|(asset, amount)| (asset.clone(), amount)).collect()
+    }
+
     /// Whether nothing may be entered because of a difference.
     pub(super) fn balances_differ(&self) -> bool {
         !self.mismatch.differences.is_empty()

@@ -56,6 +56,7 @@ async fn take_over(
         cache: None,
         tap: Arc::default(),
         limits: Limits::default(),
+        failed_attempts: 0,
         lock: (),
     })
 }

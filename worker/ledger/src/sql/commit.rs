@@ -61,7 +61,9 @@ impl<D: Dialect> SqlLedger<D> {
             let tried = self
                 .db
                 .attempt(async |db: &mut Scope<'_, D>| transact(db, &writing, &mut before, &mut doubt).await);
-            match tried.await {
+            let tried = tried.await;
+            self.failed_attempts += u64::from(tried.is_err());
+            match tried {
                 Ok(done) => {
                     let unchanged = before.map(|cache| cache.balances).unwrap_or_default();
                     self.cache = doubt.map(|Written { head, commits, balances, outbox, .. }| Cache {

@@ -42,6 +42,7 @@ pub struct SqlLedger<D: Dialect> {
     pub(crate) cache: Option<Cache>,
     pub(crate) tap: Arc<Tap>,
     pub(crate) limits: Limits,
+    pub(crate) failed_attempts: u64,
     pub(crate) lock: D::Lock,
 }
 
@@ -171,6 +172,11 @@ impl<D: Dialect> SqlReader<D> {
 }
 
 impl<D: Dialect> SqlLedger<D> {
+    /// Attempts to commit that failed since it was opened, those that were made good by a later one too.
+    pub fn failed_attempts(&self) -> u64 {
+        self.failed_attempts
+    }
+
     /// Notes for readers of the database whether orders go to a venue on paper. It has no effect on the ledger.
     pub async fn note_paper(&mut self, paper: bool) -> Result<(), LedgerError> {
         let epoch = whole("epoch", self.identity.epoch.0)?;

@@ -96,6 +96,7 @@ pub(super) async fn writer(
         cache: None,
         tap: Arc::default(),
         limits: Limits::default(),
+        failed_attempts: 0,
         lock,
     })
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -51,6 +52,7 @@ pub struct Target {
 pub struct Writer {
     finish: oneshot::Sender<()>,
     task: JoinHandle<()>,
+    failures: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -60,14 +62,21 @@ impl Writer {
         S: Store + Send + Sync + 'static,
     {
         let (finish, finished) = oneshot::channel();
+        let failures = Arc::<AtomicU64>::default();
         let desk = Desk {
             store,
             target,
             clock: Timestamp::now,
             account: Slot::default(),
             strategies: BTreeMap::new(),
+            failures: Arc::clone(&failures),
         };
-        Self { finish, task: tokio::spawn(desk.run(reports, finished)) }
+        Self { finish, task: tokio::spawn(desk.run(reports, finished)), failures }
+    }
+
+    /// Counts the attempts to write that failed.
+    pub fn failures(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.failures)
     }
 
     /// Writes what is left of the last report, for five seconds at most, and ends.
@@ -130,6 +139,7 @@ struct Desk<S> {
     clock: fn() -> Timestamp,
     account: Slot<AccountTrading>,
     strategies: BTreeMap<Uid, Slot<StrategyTrading>>,
+    failures: Arc<AtomicU64>,
 }
 
 impl<S: Store> Desk<S> {
@@ -253,7 +263,7 @@ impl<S: Store> Desk<S> {
     /// Writes one. Returns when it is tried again, if it failed.
     async fn write(&mut self, write: Planned) -> Option<Instant> {
         let Planned { strategy, status, importance, .. } = write;
-        match (strategy, status) {
+        let written = match (strategy, status) {
             (None, Any::Account(status)) => {
                 send(&self.store, Kind::Account, self.target.uid, &mut self.account, *status, importance)
                     .await
@@ -262,7 +272,13 @@ impl<S: Store> Desk<S> {
                 let slot = self.strategies.get_mut(&uid)?;
                 send(&self.store, Kind::Strategy, uid, slot, *status, importance).await
             }
-            _ => None,
+            _ => Ok(()),
+        };
+        let Err(retry) = written else { return None };
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        match retry {
+            Due::At(at) => Some(at),
+            Due::Now | Due::Never => None,
         }
     }
 }
@@ -331,6 +347,7 @@ fn own_part<T: DeserializeOwned>(status: &Value) -> Status<T> {
     }
 }
 
+/// Writes a status. The error is when it is tried again.
 async fn send<S: Store, T: serde::Serialize>(
     store: &S,
     kind: Kind,
@@ -338,7 +355,7 @@ async fn send<S: Store, T: serde::Serialize>(
     slot: &mut Slot<T>,
     status: Status<T>,
     importance: Importance,
-) -> Option<Instant> {
+) -> Result<(), Due> {
     let body = serde_json::to_value(&status).unwrap_or_default();
     let outcome = store.write(kind, &slot.name, uid, &body).await;
     let now = Instant::now();
@@ -347,16 +364,13 @@ async fn send<S: Store, T: serde::Serialize>(
             slot.gone = outcome == Outcome::Gone;
             slot.pace.done(importance, now);
             slot.before = Some(status);
-            None
+            Ok(())
         }
         Err(error) => {
             if slot.pace.failed(now) {
                 tracing::warn!(object = %slot.name, %error, "status not written");
             }
-            match slot.pace.retry(now) {
-                Due::At(at) => Some(at),
-                Due::Now | Due::Never => None,
-            }
+            Err(slot.pace.retry(now))
         }
     }
 }

@@ -258,8 +258,12 @@ impl Market {
         driver.observer.totals_mut().broken_feeds.remove(symbol);
         for one in news {
             let done = match one {
-                MarketNews::Bar { bar, .. } => driver.on_bars(&[(id, bar)], self.bar).await,
+                MarketNews::Bar { bar, .. } => {
+                    self.count(driver, symbol, id, &bar);
+                    driver.on_bars(&[(id, bar)], self.bar).await
+                }
                 MarketNews::Mark { price, .. } => {
+                    driver.observer.totals_mut().marks += 1;
                     driver.handle(driver.now(), EventKind::Mark { instrument: id, price }).await
                 }
             };
@@ -267,6 +271,15 @@ impl Market {
         }
         survived_all(driver.flush().await.map_err(CommandError::from))?;
         Ok(())
+    }
+
+    fn count(&self, driver: &mut Running, symbol: &Symbol, id: InstrumentId, bar: &Bar) {
+        let (before, now) = (driver.state.last_bar(id), driver.now());
+        let totals = driver.observer.totals_mut();
+        totals.bars += 1;
+        totals.measures.on_bar(symbol, bar.close_time(self.bar), now);
+        let gaps = totals.gaps.entry(smol_str::format_smolstr!("{symbol}")).or_default();
+        *gaps += u64::from(before.is_some_and(|before| bar.open_time > before.plus(self.bar)));
     }
 
     /// What could not be asked for; after a while the instrument's data count as stale.

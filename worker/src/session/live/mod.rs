@@ -12,6 +12,7 @@ mod recording;
 use std::time::{Duration, Instant};
 
 use tradewind_core::config::{Config, MarketDataConfig, Speed};
+use tradewind_core::time::Millis;
 
 use market::Market;
 use orders::Orders;
@@ -63,6 +64,7 @@ impl Live {
         config: &impl Fn() -> Config,
         around: &mut impl Around,
     ) -> Result<bool, CommandError> {
+        driver.observer.set_cycle(Millis(i64::try_from(TURN.as_millis()).unwrap_or(i64::MAX)));
         self.market.follow_known(driver, &config());
         let from = driver.state.first_send();
         tracing::info!(
@@ -113,10 +115,12 @@ impl Live {
             if Instant::now() < self.next_turn {
                 continue;
             }
-            self.next_turn = Instant::now() + TURN;
+            let began = Instant::now();
+            self.next_turn = began + TURN;
             if !self.turn(driver, around).await? {
                 return Ok(Ended::Drained);
             }
+            driver.observer.totals_mut().measures.cycles.observe_time(began.elapsed());
             if self.market.has_just_ended(driver) {
                 return Ok(Ended::Completed);
             }

@@ -187,6 +187,16 @@ impl Budget {
         self.silent_until = self.silent_until.max(Some(until));
     }
 
+    /// What urgent requests may still take at that moment, of our share of each limit, in whole units; nothing while the
+    /// venue wants to hear nothing.
+    pub fn left(&self, now: Timestamp) -> [(&'static str, u64); 2] {
+        let silent = self.silent_until.is_some_and(|until| now < until);
+        [("weight", self.weight), ("orders", self.orders)].map(|(name, mut bucket)| {
+            bucket.refill(now);
+            (name, if silent { 0 } else { u64::try_from(bucket.level / 1000).unwrap_or(0) })
+        })
+    }
+
     /// Until when the venue wants to hear nothing.
     pub fn silent_until(&self) -> Option<Timestamp> {
         self.silent_until

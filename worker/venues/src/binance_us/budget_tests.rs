@@ -25,6 +25,19 @@ fn four_fifths_of_the_venues_limit_are_ours_and_a_fifth_of_that_is_kept() {
 }
 
 #[test]
+fn what_is_left_is_what_urgent_requests_may_take_and_nothing_during_a_ban() {
+    let mut budget = Budget::default();
+    assert_eq!(budget.left(at(0)), [("weight", 960), ("orders", 80)]);
+    budget.take(at(0), 10, true, Need::Ordinary).unwrap();
+    assert_eq!(budget.left(at(0)), [("weight", 950), ("orders", 79)]);
+    assert_eq!(budget.left(at(60_000)), [("weight", 960), ("orders", 80)], "it has filled again");
+    let ban = Usage { status: 418, retry_after: Some(30), used_weight: None };
+    budget.observe(at(60_000), ban, None);
+    assert_eq!(budget.left(at(60_001)), [("weight", 0), ("orders", 0)]);
+    assert_eq!(budget.left(at(90_000)), [("weight", 960), ("orders", 80)]);
+}
+
+#[test]
 fn it_fills_again_within_its_interval_and_never_beyond() {
     let mut budget = Budget::default();
     taken(&mut budget, at(0), Need::Urgent);

@@ -68,6 +68,11 @@ impl VenueClock {
         self.doubted = false;
     }
 
+    /// The venue's time less ours, as it was last measured.
+    pub fn offset(&self) -> Option<Millis> {
+        self.estimate.map(|estimate| estimate.offset)
+    }
+
     /// The venue called a timestamp of ours wrong.
     pub fn doubt(&mut self) {
         self.doubted = true;

@@ -18,11 +18,12 @@ pub mod reply;
 pub mod request;
 pub mod rules;
 mod sign;
+mod traffic;
 mod transport;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smol_str::SmolStr;
 use tradewind_core::instrument::InstrumentRules;
@@ -38,6 +39,7 @@ pub use error::BinanceError;
 pub use market::{MarketNews, MarketPoll};
 pub use orders::conclude;
 pub use sign::signature;
+pub use traffic::{Asked, RequestTimes, Requests, Traffic};
 pub use transport::{Answer, DEADLINE, MOST_BYTES, NoAnswer, Transport};
 
 use outcome::{Body, Held, Seen};
@@ -90,6 +92,7 @@ pub struct BinanceUs {
     maintenance: Option<String>,
     /// Whose the orders are that trades name by number.
     owners: BTreeMap<(SmolStr, u64), Owner>,
+    requests: Requests,
 }
 
 impl BinanceUs {
@@ -111,6 +114,7 @@ impl BinanceUs {
             rules_read_at: None,
             maintenance: None,
             owners: BTreeMap::new(),
+            requests: Requests::default(),
         })
     }
 
@@ -171,6 +175,11 @@ impl BinanceUs {
     /// Why the mounted key is not the one in use, if it was changed for one that cannot be used.
     pub fn key_problem(&self) -> Option<&CredentialsError> {
         self.key_problem.as_ref()
+    }
+
+    /// What went over the wire, and what may still.
+    pub fn traffic(&self) -> Traffic {
+        Traffic::of(&self.requests, &self.budget, &self.clock, self.now())
     }
 
     /// The venue's words for its maintenance, if it is in one.
@@ -271,7 +280,9 @@ impl BinanceUs {
         let taken = self.budget.take(self.now(), request.weight, order, need);
         taken.map_err(|wait| BinanceError::Wait { what, wait })?;
         let transport = if order { &self.order_transport } else { &self.transport };
+        let began = Instant::now();
         let sent = transport.send(request, self.keys.credentials()).await;
+        self.requests.count(request, &sent, began.elapsed());
         let answer = sent.map_err(|no| BinanceError::NoAnswer { what, seen: no.into() })?;
         let error = ErrorBody::parse(&answer.body);
         self.budget.observe(self.now(), answer.usage, error.as_ref());

@@ -3,8 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use tradewind_venues::binance_us::signature;
-use tradewind_venues::binance_us::{Credentials, MOST_BYTES};
+use tradewind_venues::binance_us::{Credentials, MOST_BYTES, Traffic, signature};
 use tradewind_venues::{CancelOutcome, Lookup, PlaceOutcome, Venue};
 
 use crate::desk::{Desk, KEY, NOW, SECRET, id, market_buy, named, ours, sample};
@@ -81,6 +80,11 @@ async fn a_lost_order_reached_the_venue_once_and_is_unknown() {
             assert!(unknown(&outcome), "{name}: {outcome:?}");
             assert_eq!(desk.server.count("POST") - before, 1, "{name}, warm: {warm}");
         }
+        let Traffic { requests, left, skew } = desk.venue.traffic();
+        let counted = |status| requests.answered.get(&(("POST", "/api/v3/order"), status)).copied();
+        assert_eq!((counted(None), counted(Some(200))), (Some(2), Some(1)), "{name}");
+        assert_eq!(requests.took[&("POST", "/api/v3/order")].count(), 3, "{name}");
+        assert!(left.iter().all(|(_, left)| *left > 0) && skew.is_some(), "{name}: {left:?}, {skew:?}");
     }
 }
 

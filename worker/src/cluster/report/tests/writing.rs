@@ -1,6 +1,7 @@
 //! The task that writes statuses, against an API server in memory and with time that stands still unless it is waited for.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -134,7 +135,7 @@ async fn figures_are_told_each_minute_trades_each_second_and_a_halt_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_is_away_is_asked_ever_more_rarely_and_told_everything_when_it_is_back() {
     let store = InMemory::default();
-    let (_writer, reports) = writer(&store);
+    let (writer, reports) = writer(&store);
     reports.send_replace(Some(Arc::new(with_equity("1"))));
     pass(1.0).await;
     store.away(true);
@@ -146,9 +147,11 @@ async fn a_server_that_is_away_is_asked_ever_more_rarely_and_told_everything_whe
     let attempts = store.0.lock().unwrap().attempts - before;
     // 1, 2, 4, 8, 16, 32 seconds and then each minute: about 15 of one strategy in ten minutes.
     assert!((10..=16).contains(&attempts), "{attempts} attempts");
+    assert_eq!(writer.failures().load(Ordering::Relaxed), u64::from(attempts), "each is counted");
     store.away(false);
     pass(61.0).await;
     assert_eq!(store.status("btc-trend")["trading"]["equity"], "600.00 USD");
+    assert_eq!(writer.failures().load(Ordering::Relaxed), u64::from(attempts), "and no other");
 }
 
 #[tokio::test(start_paused = true)]
