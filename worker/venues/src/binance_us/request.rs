@@ -133,15 +133,15 @@ impl ExactRequest {
 
 /// The order as the venue gets it, if it is `now` for the engine and signed at that time of the venue's.
 ///
-/// The window ends with the order's own validity, where that is sooner: then the venue refuses it when it comes late.
+/// The window begins when it is signed and ends with the order's own validity, where that is sooner: then the venue refuses it
+/// when it comes late. It follows from what is durable, not from when it is sent.
 pub fn place(
     order: &OrderRequest,
     now: Timestamp,
     signed_at: Timestamp,
     rules: &SymbolRules,
 ) -> Result<ExactRequest, NotSendable> {
-    let left = order.valid_until.since(now);
-    if left.0 <= 0 {
+    if order.valid_until.since(now).0 <= 0 {
         return Err(NotSendable::Expired { valid_until: order.valid_until, now });
     }
     rules.check_quantity(order.kind, order.quantity)?;
@@ -178,7 +178,8 @@ pub fn place(
         }
     }
     let _ = write!(query, "&newClientOrderId={}&newOrderRespType=FULL", order.client_order_id);
-    Ok(ExactRequest::new(Method::Post, "/api/v3/order", 1, query).signed(signed_at, RECV_WINDOW.min(left)))
+    let window = RECV_WINDOW.min(order.valid_until.since(order.signature.signed_at));
+    Ok(ExactRequest::new(Method::Post, "/api/v3/order", 1, query).signed(signed_at, window))
 }
 
 /// The worst price a stop order trades at once its trigger was reached: beyond it by the collar.

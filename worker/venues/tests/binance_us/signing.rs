@@ -1,7 +1,7 @@
 //! Signatures and requests, byte for byte.
 
 use serde_json::Value;
-use tradewind_core::order::{OrderKind, Side};
+use tradewind_core::order::{OrderKind, OrderRequest, Side};
 use tradewind_core::time::Timestamp;
 use tradewind_venues::binance_us::request::{self, Trades};
 use tradewind_venues::binance_us::{Credentials, signature};
@@ -95,12 +95,16 @@ fn a_request_is_its_time_and_its_order_and_nothing_else() {
 fn the_window_ends_with_the_order() {
     let rules = rules("BTC-USDT");
     let mut order = order(Side::Buy, OrderKind::Market, "0.0012");
-    order.valid_until = Timestamp(10_000);
-    let made = |now: i64| request::place(&order, Timestamp(now), Timestamp(NOW), &rules);
-    assert!(made(0).unwrap().query.contains("&recvWindow=5000&"));
-    assert!(made(7_500).unwrap().query.contains("&recvWindow=2500&"));
-    let late = made(10_000).unwrap_err().to_string();
-    assert!(late.contains("was valid until 10000 ms"), "{late}");
+    let made = |order: &OrderRequest, now: i64| request::place(order, Timestamp(now), Timestamp(NOW), &rules);
+    order.valid_until = Timestamp(NOW + 60_000);
+    assert!(made(&order, NOW).unwrap().query.contains("&recvWindow=5000&"));
+    // It is signed at NOW, whenever it is sent.
+    order.valid_until = Timestamp(NOW + 2_500);
+    for now in [NOW, NOW + 2_499] {
+        assert!(made(&order, now).unwrap().query.contains("&recvWindow=2500&"), "at {now}");
+    }
+    let late = made(&order, NOW + 2_500).unwrap_err().to_string();
+    assert!(late.contains(&format!("was valid until {} ms", NOW + 2_500)), "{late}");
 }
 
 #[test]
