@@ -34,7 +34,7 @@ pub const TRADED: Bounds = Bounds { cancels: 1, throttles: 1, partial_fills: tru
 pub const CANCELLED: Bounds =
     Bounds { horizon: 6, intents: 2, attempts: 1, cancels: 1, partial_fills: true, ..WIRE };
 
-/// What was bought is sold while the worker changes. Walked by `make model-check`.
+/// What was bought is sold while the worker changes. Walked to its end by `make model-check` alone.
 pub const SOLD: Bounds =
     Bounds { horizon: 6, intents: 2, attempts: 1, exits: true, foreign_coins: true, openings: 1, ..WIRE };
 

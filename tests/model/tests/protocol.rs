@@ -1,7 +1,7 @@
 //! Every order of events within bounds. `make model-check` walks further.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use stateright::{Checker, HasDiscoveries, Model};
+use stateright::{Checker, Expectation, HasDiscoveries, Model};
 use tradewind_model::{Bounds, Protocol, walks};
 
 /// Walks through a world in breadth, to its end: what must be true is, and what can be is reached.
@@ -10,6 +10,22 @@ fn walk(bounds: Bounds) -> usize {
     tell(&checker);
     checker.assert_properties();
     checker.unique_state_count()
+}
+
+/// Walks through so many states of a world that is too large for more, depth first: long stories to their end.
+fn walk_some(bounds: Bounds, states: usize) {
+    let checker = checker(bounds).target_state_count(states).spawn_dfs().join();
+    tell(&checker);
+    let promises: Vec<&str> = Protocol { bounds }
+        .properties()
+        .iter()
+        .filter(|property| property.expectation == Expectation::Always)
+        .map(|property| property.name)
+        .collect();
+    let broken: Vec<_> =
+        checker.discoveries().into_iter().filter(|(name, _)| promises.contains(name)).collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+    assert!(checker.state_count() >= states || checker.is_done(), "it ended early");
 }
 
 /// For whoever reads the output: how large the world is.
@@ -54,4 +70,14 @@ fn cancels_that_cross_fills_before_a_second_entry() {
 #[test]
 fn partial_fills_cancels_and_sendings_held_back() {
     walk(walks::TRADED);
+}
+
+#[test]
+fn what_was_bought_is_sold_while_the_worker_changes() {
+    walk_some(walks::SOLD, 2_000_000);
+}
+
+#[test]
+fn all_of_it_at_once_as_far_as_a_minute_goes() {
+    walk_some(walks::EVERYTHING, 2_000_000);
 }
