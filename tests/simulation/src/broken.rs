@@ -47,6 +47,9 @@ pub enum Broken {
         /// Whose was accepted before.
         seen: Epoch,
     },
+    /// I7: every committed event is told, in its order, and what was told is what the ledger says.
+    #[error("I7: {0}")]
+    Events(String),
     /// I8: the audit chain has no gap.
     #[error("I8: {0}")]
     Chain(String),

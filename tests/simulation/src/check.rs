@@ -8,13 +8,14 @@ use tradewind_core::config::ResolvedStrategy;
 use tradewind_core::money::{Cash, Rounding};
 use tradewind_core::name::{Asset, Symbol};
 use tradewind_core::order::{Epoch, IntentId, OrderState, Side};
-use tradewind_ledger::LedgerReader;
+use tradewind_ledger::{LedgerReader, OutboxReader};
 
 use crate::broken::Broken;
+use crate::bus;
 use crate::exchange::{Exchange, Letter};
 use crate::plan::{SEEN_WITHIN, TERMS};
-use crate::sim::Sim;
-use crate::store::Kept;
+use crate::sim::{Process, Sim};
+use crate::store::{self, Kept};
 
 /// How long after a halt was made what was signed before may still be accepted.
 const HALTED_WITHIN: i64 = SEEN_WITHIN.0 + TERMS.signature_life.0 + TERMS.clock_skew.0;
@@ -170,16 +171,32 @@ pub(crate) fn on_trade(sim: &Rc<Sim>, number: usize) {
     }
 }
 
-/// When everything has come to rest: I2, I8 and I12.
+/// When everything has come to rest: I2, I7, I8 and I12.
 pub(crate) fn in_the_end(sim: &Rc<Sim>) {
     let Some(mut kept) = sim.stores.borrow_mut().active().cloned() else { return };
     let verdict = chain(&mut kept)
         .and_then(|()| at_rest(sim, &mut kept))
         .and_then(|()| no_intent_lost(sim, &kept))
-        .and_then(|()| books(sim, &mut kept));
+        .and_then(|()| books(sim, &mut kept))
+        .and_then(|()| events(sim, &mut kept));
     if let Err(broken) = verdict {
         sim.break_with(broken);
     }
+}
+
+/// A last relay tells what is left; then the streams hold each event of the ledger, and no other. A ledger that has lost
+/// commits, or parted, has told of what it does not know.
+fn events(sim: &Rc<Sim>, kept: &mut Kept) -> Result<(), Broken> {
+    if sim.stores.borrow().lossy {
+        return Ok(());
+    }
+    let ledger = store::open(sim, Process(u32::MAX), false);
+    let told = bus::teller(sim, &ledger).and_then(|mut teller| teller.tell().now_or_never());
+    if told != Some(true) {
+        return Err(Broken::Events("a bus that answers was not told".to_owned()));
+    }
+    let written = kept.ledger.events_after(0, u32::MAX).now_or_never().and_then(Result::ok);
+    bus::compare(&sim.bus.borrow().events(), &written.unwrap_or_default())
 }
 
 fn chain(kept: &mut Kept) -> Result<(), Broken> {

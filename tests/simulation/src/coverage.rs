@@ -48,6 +48,12 @@ pub enum Fault {
     UnansweredCommit,
     /// A commit took seconds.
     SlowCommit,
+    /// The bus did not answer, or lost what it was told.
+    BusAway,
+    /// The bus was told, and its answer never came.
+    BusAnswerLost,
+    /// The bus lost all it had been told.
+    BusEmptied,
     /// The venue went into maintenance.
     Maintenance,
     /// The venue ended a resting order by itself.

@@ -6,6 +6,7 @@
 //! chance come from anywhere but [`fastrand`] with the seed.
 
 mod broken;
+mod bus;
 mod check;
 mod coverage;
 mod dice;

@@ -1,9 +1,9 @@
 //! What a run is made of: the venue's manners, the odds of each fault, the market, and what is traded how.
 
 use tradewind_core::config::{
-    Config, DeletionPolicy, DesiredState, FeeAsset, FeeConfig, InstrumentState, LedgerConfig,
-    MarketDataConfig, Mode, PaperConfig, Protection, ResolvedAccount, ResolvedStrategy, SignalConfig,
-    SizingConfig, Speed, StrategyInstrument, VenueConfig,
+    BusConfig, Config, DeletionPolicy, DesiredState, FeeAsset, FeeConfig, InstrumentState, LedgerConfig,
+    MarketDataConfig, Mode, PaperConfig, Protection, RedisConfig, ResolvedAccount, ResolvedStrategy,
+    SignalConfig, SizingConfig, Speed, StrategyInstrument, VenueConfig,
 };
 use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::limits::{AccountLimits, Breaker, Limits};
@@ -86,6 +86,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) begin: Timestamp,
     pub(crate) odds: Odds,
+    /// How often a fault of the bus strikes, in a thousand: of each thing asked of it, and of each bar.
+    pub(crate) bus_odds: u32,
     pub(crate) dedupe: Dedupe,
     pub(crate) numbering: Numbering,
     /// Whether look-ups lag at all.
@@ -116,6 +118,7 @@ impl Plan {
             seed,
             begin: Timestamp(1_700_000_040_000),
             odds: odds(&mut dice),
+            bus_odds: Dice::new(seed, 4).one_of(&[0, 10, 10, 60], 10),
             dedupe: dice.one_of(&[Dedupe::ForEver, Dedupe::WhileOpen, Dedupe::None], Dedupe::None),
             numbering: dice.one_of(&[Numbering::Account, Numbering::Instrument], Numbering::Account),
             lags: dice.chance(700),
@@ -228,7 +231,13 @@ fn config(dice: &mut Dice, fees: &FeeConfig) -> Option<Config> {
             max_exposure: dice.one_of(&[Percent(40_000), Percent(800_000)], Percent(800_000)),
         },
         breakers: Vec::new(),
-        bus: None,
+        bus: Some(BusConfig::Redis(RedisConfig {
+            host: "bus".into(),
+            port: 6379,
+            database: 0,
+            credentials: None,
+            tls: false,
+        })),
         ledger: LedgerConfig::Sqlite,
     };
     let strategies = [(10, &["BTC-USD", "ETH-USD"][..]), (20, &["SOL-USD"][..])];

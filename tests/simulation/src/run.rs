@@ -9,6 +9,7 @@ use tradewind_core::time::Millis;
 use tradewind_worker::driver::DriverError;
 
 use crate::broken::Broken;
+use crate::bus;
 use crate::check;
 use crate::coverage::{Coverage, Fault};
 use crate::exchange;
@@ -76,6 +77,7 @@ pub(crate) fn play(sim: Rc<Sim>) -> Rc<Sim> {
 
 /// What comes from outside, once in each bar.
 fn disturb(sim: &Rc<Sim>) {
+    bus::disturb(sim);
     if sim.strikes(sim.plan.odds.halt) {
         news::halt(sim);
     }

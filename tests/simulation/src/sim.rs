@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use tradewind_core::time::{Millis, Timestamp};
 
 use crate::broken::Broken;
+use crate::bus::Bus;
 use crate::coverage::{Coverage, Fault};
 use crate::dice::Dice;
 use crate::exchange::Exchange;
@@ -81,6 +82,7 @@ pub(crate) struct Sim {
     pub(crate) exchange: RefCell<Exchange>,
     pub(crate) stores: RefCell<Stores>,
     pub(crate) notices: RefCell<Notices>,
+    pub(crate) bus: RefCell<Bus>,
     pub(crate) coverage: RefCell<Coverage>,
     /// How long positions had no stop, where that is asked.
     pub(crate) stretches: Option<RefCell<Stretches>>,
@@ -112,6 +114,7 @@ impl Sim {
             exchange: RefCell::new(Exchange::new(&plan)),
             stores: RefCell::new(Stores::new()),
             notices: RefCell::default(),
+            bus: RefCell::new(Bus::new(plan.seed)),
             coverage: RefCell::default(),
             stretches: None,
             broken: RefCell::default(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -15,9 +16,11 @@ use tradewind_core::order::{ClientOrderId, Epoch, IntentId, OrderState, TradeId}
 use tradewind_core::protocol::is_writer;
 use tradewind_core::recovery::{Checkpoint, History, LedgerIdentity};
 use tradewind_core::time::{Millis, Timestamp};
+use tradewind_ledger::outbox::{Backlog, Limits};
 use tradewind_ledger::{
     BalanceRow, Batch, ChainHead, Committed, DecisionFilter, DecisionRow, EquityRow, Ledger, LedgerError,
-    LedgerReader, MemoryLedger, OutcomeCount, Place, Pruned, TradeRow,
+    LedgerReader, MemoryLedger, Outbox, OutboxOptions, OutboxReader, OutboxRow, OutcomeCount, Place, Pruned,
+    Tap, TradeRow,
 };
 
 use crate::broken::Broken;
@@ -226,7 +229,11 @@ pub(crate) fn open(sim: &Rc<Sim>, process: Process, beside: bool) -> SimLedger {
     }
     stores.lossy |= lost || splits;
     let store = stores.all.len().saturating_sub(1);
-    let opened = stores.active().map(|kept| kept.ledger.raise_epoch());
+    let options = OutboxOptions { account: "desk/main".into(), now: sim.now(), limits: ALL };
+    let opened = stores.active().and_then(|kept| {
+        let identity = kept.ledger.raise_epoch();
+        now(kept.ledger.publish(Some(&options))).is_ok().then_some(identity)
+    });
     drop(stores);
     if lost {
         sim.count(Fault::LostCommit);
@@ -246,7 +253,47 @@ pub(crate) struct SimLedger {
     identity: LedgerIdentity,
 }
 
+/// Nothing that was told is deleted, so that a bus that was emptied gets all of it again.
+const ALL: Limits = Limits { droppable: u64::MAX, tail: u64::MAX };
+
+/// The outbox of a ledger, as whoever relays reads it.
+#[derive(Clone)]
+pub(crate) struct SimOutbox {
+    sim: Rc<Sim>,
+    store: usize,
+}
+
+impl SimOutbox {
+    fn with<T>(
+        &self,
+        of: impl FnOnce(&mut MemoryLedger) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let mut stores = self.sim.stores.borrow_mut();
+        of(&mut stores.all.get_mut(self.store).ok_or_else(away)?.kept.ledger)
+    }
+}
+
+impl OutboxReader for SimOutbox {
+    async fn events_after(&mut self, sequence: u64, limit: u32) -> Result<Vec<OutboxRow>, LedgerError> {
+        self.with(|ledger| now(ledger.events_after(sequence, limit)))
+    }
+
+    async fn backlog(&mut self, known: u64) -> Result<Backlog, LedgerError> {
+        self.with(|ledger| now(ledger.backlog(known)))
+    }
+}
+
 impl SimLedger {
+    /// Its outbox, to read.
+    pub(crate) fn outbox(&self) -> SimOutbox {
+        SimOutbox { sim: Rc::clone(&self.sim), store: self.store }
+    }
+
+    /// What it and whoever relays tell each other.
+    pub(crate) fn tap(&self) -> Arc<Tap> {
+        self.with(|ledger| Ok(ledger.tap())).unwrap_or_default()
+    }
+
     fn with<T>(
         &self,
         of: impl FnOnce(&mut MemoryLedger) -> Result<T, LedgerError>,

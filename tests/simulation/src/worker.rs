@@ -9,6 +9,7 @@ use tradewind_ledger::Ledger;
 use tradewind_worker::driver::{Driver, DriverError, Journal, Observer, Start};
 
 use crate::broken::Broken;
+use crate::bus;
 use crate::coverage::Fault;
 use crate::market::Market;
 use crate::news::Watch;
@@ -53,6 +54,7 @@ pub(crate) async fn live(
     beside: bool,
 ) -> Result<(), DriverError> {
     let ledger = store::open(&sim, process, beside);
+    let mut teller = bus::teller(&sim, &ledger);
     let mut driver = recover(&sim, process, ledger, beside).await?;
     driver.look_at(Box::new(Watch(Rc::clone(&sim))));
     let mut told = warm_up(&sim, &market, &mut driver);
@@ -71,6 +73,9 @@ pub(crate) async fn live(
         }
         due.ask(&sim, &mut driver).await?;
         survived(driver.tick().await)?;
+        if let Some(teller) = &mut teller {
+            teller.tell().await;
+        }
         sim.sleep(process, Millis(sim.between(TURN.0, TURN.1))).await;
     }
 }

@@ -140,7 +140,7 @@ fn a_fill_of_an_order_made_after_the_copy_that_was_restored_stops_entries_and_is
     desk.warm(0);
     // Two orders, a copy; a third order; the copy is restored, and a restored ledger leaves numbers out.
     let mut known = history(&desk);
-    (known.next_intent, known.left_out) = (1_000_000_003, vec![3..1_000_000_003]);
+    (known.next_intent, known.left_out) = (1_000_000_003, std::iter::once(3..1_000_000_003).collect());
     desk.state = State::recover(&desk.config, desk.specs.clone(), identity(), &known).unwrap();
     let third = ClientOrderId::derive(identity().incarnation, strategy(1, &[]).uid, IntentId(3));
     let now = desk.now();
@@ -149,7 +149,7 @@ fn a_fill_of_an_order_made_after_the_copy_that_was_restored_stops_entries_and_is
         client_order_id: third,
         symbol: "BTC-USD".parse().unwrap(),
         side: Side::Buy,
-        price: Price(100_00),
+        price: Price(10_000),
         quantity: Quantity(1_000),
         fee: Fee { asset: "USD".parse().unwrap(), amount: Cash::ZERO },
         liquidity: Liquidity::Taker,

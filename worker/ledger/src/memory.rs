@@ -118,6 +118,7 @@ impl MemoryLedger {
     /// Opens it anew: the next worker's epoch.
     pub fn raise_epoch(&mut self) -> LedgerIdentity {
         self.identity.epoch = Epoch(self.identity.epoch.0.saturating_add(1));
+        self.outbox.reopen();
         self.identity
     }
 

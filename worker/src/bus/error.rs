@@ -6,7 +6,7 @@ use tradewind_ledger::LedgerError;
 
 /// Why events cannot be told.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BusError {
+pub enum BusError {
     /// No answer, no connection, one that broke, or a replica.
     #[error("{place} cannot be used at present ({source}); events wait in the ledger until it can")]
     Unreachable {
@@ -82,6 +82,12 @@ pub enum Trouble {
 }
 
 impl BusError {
+    /// It did not answer in time.
+    pub fn silent(place: &str) -> Self {
+        let source = std::io::Error::from(std::io::ErrorKind::TimedOut).into();
+        Self::Unreachable { place: place.to_owned(), source }
+    }
+
     /// What kind of trouble it is.
     pub(super) fn trouble(&self) -> Trouble {
         match self {

@@ -48,9 +48,11 @@ impl Streams {
 
 /// The number of the last event in each stream; zero for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Ends {
-    pub(super) orders: u64,
-    pub(super) signals: u64,
+pub struct Ends {
+    /// Of the stream of orders, fills, positions and halts.
+    pub orders: u64,
+    /// Of the other.
+    pub signals: u64,
 }
 
 impl Ends {
@@ -64,6 +66,17 @@ impl Ends {
         let end = if row.kind.is_of_orders() { &mut self.orders } else { &mut self.signals };
         *end = row.sequence.max(*end);
     }
+}
+
+/// The streams of an account, as the relay needs them.
+#[expect(async_fn_in_trait, reason = "only dispatched statically; callers see the concrete futures")]
+pub trait EventStreams {
+    /// Where the streams end, and from then on whether others add to them.
+    async fn ends(&mut self) -> Result<Ends, BusError>;
+
+    /// Adds the events to their streams and publishes the signals among them that are newer than `published`, all at once or
+    /// not at all. False: others added to the streams since their ends were asked for, and nothing was done.
+    async fn add(&mut self, rows: &[&OutboxRow], published: u64) -> Result<bool, BusError>;
 }
 
 /// A connection that was let in.
@@ -92,23 +105,6 @@ impl Link {
         Ok(Self { conn: conn.map_err(fault)?, place, streams: Streams::of(&of.account) })
     }
 
-    /// Where the streams end, and from then on whether others add to them.
-    pub(super) async fn ends(&mut self) -> Result<Ends, BusError> {
-        let mut ask = redis::pipe();
-        ask.cmd("WATCH").arg(&self.streams.orders).arg(&self.streams.signals);
-        ask.cmd("XINFO").arg("STREAM").arg(&self.streams.orders);
-        ask.cmd("XINFO").arg("STREAM").arg(&self.streams.signals);
-        let answers: Vec<RedisResult<Value>> =
-            ask.ignore_errors().query_async(&mut self.conn).await.map_err(|e| fault(&self.place, e))?;
-        let [watching, orders, signals] = <[_; 3]>::try_from(answers)
-            .map_err(|_| fault(&self.place, unexpected("three answers were asked for")))?;
-        watching.map_err(|e| fault(&self.place, e))?;
-        Ok(Ends {
-            orders: self.end(&self.streams.orders, orders)?,
-            signals: self.end(&self.streams.signals, signals)?,
-        })
-    }
-
     fn end(&self, key: &str, answer: RedisResult<Value>) -> Result<u64, BusError> {
         let info = match answer {
             Ok(info) => info,
@@ -127,10 +123,26 @@ impl Link {
         let number = last.split_once('-').and_then(|(number, _)| number.parse().ok());
         number.ok_or_else(unread)
     }
+}
 
-    /// Adds the events to their streams and publishes the signals among them that are newer than `published`, all at once or
-    /// not at all. False: others added to the streams since their ends were asked for, and nothing was done.
-    pub(super) async fn add(&mut self, rows: &[&OutboxRow], published: u64) -> Result<bool, BusError> {
+impl EventStreams for Link {
+    async fn ends(&mut self) -> Result<Ends, BusError> {
+        let mut ask = redis::pipe();
+        ask.cmd("WATCH").arg(&self.streams.orders).arg(&self.streams.signals);
+        ask.cmd("XINFO").arg("STREAM").arg(&self.streams.orders);
+        ask.cmd("XINFO").arg("STREAM").arg(&self.streams.signals);
+        let answers: Vec<RedisResult<Value>> =
+            ask.ignore_errors().query_async(&mut self.conn).await.map_err(|e| fault(&self.place, e))?;
+        let [watching, orders, signals] = <[_; 3]>::try_from(answers)
+            .map_err(|_| fault(&self.place, unexpected("three answers were asked for")))?;
+        watching.map_err(|e| fault(&self.place, e))?;
+        Ok(Ends {
+            orders: self.end(&self.streams.orders, orders)?,
+            signals: self.end(&self.streams.signals, signals)?,
+        })
+    }
+
+    async fn add(&mut self, rows: &[&OutboxRow], published: u64) -> Result<bool, BusError> {
         let mut add = redis::pipe();
         add.atomic();
         for row in rows {

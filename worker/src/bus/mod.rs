@@ -19,10 +19,9 @@ use tradewind_core::config::{BusConfig, RedisConfig, ResolvedAccount};
 use tradewind_ledger::{LedgerError, OutboxReader, Tap};
 
 pub use channel::{CHANNEL, ChannelSignal};
-pub use error::Trouble;
-pub use link::Streams;
-use relay::Relay;
-pub use relay::{BusFacts, BusState, Timing};
+pub use error::{BusError, Trouble};
+pub use link::{Ends, EventStreams, Streams};
+pub use relay::{BusFacts, BusState, Relay, Timing};
 
 /// The events that are left are still told for so long when the worker stops.
 const LAST_WORDS: Duration = Duration::from_secs(3);

@@ -14,7 +14,7 @@ use tradewind_ledger::{LedgerError, OutboxReader, OutboxRow, Tap};
 use super::Place;
 use super::credentials::Credentials;
 use super::error::{BusError, Trouble};
-use super::link::{Ends, Link};
+use super::link::{Ends, EventStreams, Link};
 use crate::crash_points::{Point, through};
 
 /// Events of one batch.
@@ -73,8 +73,8 @@ pub struct BusFacts {
     pub behind_since: Option<Instant>,
 }
 
-/// What relays.
-pub(super) struct Relay<R, O> {
+/// What relays. `open` makes a connection to read the ledger by.
+pub struct Relay<R, O> {
     place: Place,
     tap: Arc<Tap>,
     open: O,
@@ -99,13 +99,7 @@ enum Idle {
 
 impl<R: OutboxReader, O: AsyncFn() -> Result<R, LedgerError>> Relay<R, O> {
     /// A relay that has not begun.
-    pub(super) fn new(
-        place: Place,
-        tap: Arc<Tap>,
-        open: O,
-        facts: watch::Sender<BusFacts>,
-        timing: Timing,
-    ) -> Self {
+    pub fn new(place: Place, tap: Arc<Tap>, open: O, facts: watch::Sender<BusFacts>, timing: Timing) -> Self {
         let (told, published) = (0, 0);
         Self { place, tap, open, facts, timing, reader: None, told, ends: Ends::default(), published }
     }
@@ -165,7 +159,7 @@ impl<R: OutboxReader, O: AsyncFn() -> Result<R, LedgerError>> Relay<R, O> {
         loop {
             written.borrow_and_update();
             let last = is_asked(stop);
-            while let Idle::Again = self.pass(&mut link).await? {}
+            self.tell(&mut link).await?;
             self.look().await?;
             if last {
                 return Ok(());
@@ -183,7 +177,12 @@ impl<R: OutboxReader, O: AsyncFn() -> Result<R, LedgerError>> Relay<R, O> {
     }
 
     /// Tells all there is to tell.
-    async fn pass(&mut self, link: &mut Link) -> Result<Idle, BusError> {
+    pub async fn tell(&mut self, streams: &mut impl EventStreams) -> Result<(), BusError> {
+        while let Idle::Again = self.pass(streams).await? {}
+        Ok(())
+    }
+
+    async fn pass(&mut self, link: &mut impl EventStreams) -> Result<Idle, BusError> {
         loop {
             let ends = link.ends().await?;
             self.compare(ends);

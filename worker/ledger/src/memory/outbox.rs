@@ -38,6 +38,11 @@ pub(super) struct MemoryOutbox {
 }
 
 impl MemoryOutbox {
+    /// Whoever opens the ledger has a tap of his own.
+    pub(super) fn reopen(&mut self) {
+        self.tap = Arc::default();
+    }
+
     fn take(&mut self, told: Vec<Told>) -> Result<(), LedgerError> {
         let Some(account) = &self.account else { return Ok(()) };
         for told in told {
@@ -53,6 +58,9 @@ impl MemoryOutbox {
 
     fn trim(&mut self) {
         let tail = usize::try_from(self.limits.tail).unwrap_or(usize::MAX);
+        if self.rows.len() <= tail {
+            return;
+        }
         let newest = self.rows.range(..=self.relayed).rev().nth(tail).map(|(sequence, _)| *sequence);
         if let Some(newest) = newest {
             self.rows.retain(|sequence, _| *sequence > newest);
@@ -60,13 +68,16 @@ impl MemoryOutbox {
     }
 
     fn drop_oldest(&mut self) {
+        let limit = usize::try_from(self.limits.droppable).unwrap_or(usize::MAX);
+        if self.rows.len() <= limit {
+            return;
+        }
         let droppable: Vec<(u64, Kind)> = self
             .rows
             .values()
             .filter(|row| !row.kind.is_kept())
             .map(|row| (row.sequence, row.kind))
             .collect();
-        let limit = usize::try_from(self.limits.droppable).unwrap_or(usize::MAX);
         let Some(over) = droppable.len().checked_sub(limit).filter(|over| *over > 0) else { return };
         for (sequence, kind) in droppable.into_iter().take(over.saturating_add(limit / 100)) {
             self.rows.remove(&sequence);
