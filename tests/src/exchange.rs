@@ -162,6 +162,13 @@ impl Venue {
         fs::write(self.file(), desk.replace("{venue: {bar: 1m}}", recorded)).unwrap();
     }
 
+    /// Lets the desk enter again right after an exit, as often as it likes.
+    pub fn trade_often(&self) {
+        let desk = fs::read_to_string(self.file()).unwrap();
+        let often = "cooldown: 0s, maxTradesPerInstrumentPerDay: 100";
+        fs::write(self.file(), desk.replace("cooldown: 1h", often)).unwrap();
+    }
+
     /// Its YAML.
     pub fn file(&self) -> PathBuf {
         self.dir.path().join("desk.yaml")

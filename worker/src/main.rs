@@ -46,7 +46,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&CommandError::Output(error)),
     };
-    match runtime.block_on(dispatch(&cli.command)) {
+    let ended = runtime.block_on(dispatch(&cli.command));
+    // A name that is still being looked up keeps nobody from ending.
+    runtime.shutdown_background();
+    match ended {
         Ok(code) => code,
         Err(error) => fail(&error),
     }

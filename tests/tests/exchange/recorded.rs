@@ -13,7 +13,7 @@ use super::bought_once;
 const PRICES: [(usize, u32); 3] = [(30, 100), (10, 110), (10, 90)];
 
 /// A data set of BTC-USD as CSV, a year ago, by finer rules than the exchange's.
-fn candles(prices: &[(usize, u32)]) -> String {
+pub(crate) fn candles(prices: &[(usize, u32)]) -> String {
     let prices = prices.iter().flat_map(|(minutes, price)| std::iter::repeat_n(price, *minutes));
     let rows = prices.enumerate().map(|(minute, price)| {
         let open_time = 1_735_689_600_000 + minute as u64 * 60_000;

@@ -127,6 +127,9 @@ fn an_order_of_ours_that_the_ledger_never_made_stops_entries_and_keeps_its_numbe
     assert!(effects.iter().any(told), "{effects:?}");
     assert_eq!(desk.state.halts()[0].origin, HaltOrigin::LedgerUnknown);
     assert!(intents(&desk.bar(0, "110")).is_empty());
+    // It rests there and is told again: that is no other halt.
+    let again = desk.update(lost, OrderUpdate::Accepted { venue_order_id: "V".into() });
+    assert!(records(&again).is_empty(), "{again:?}");
     let name = desk.state.halts()[0].name.clone();
     let at = desk.now();
     desk.tell(EventKind::HaltChange(HaltChange::Cleared { name, by: "a person".into(), at }));

@@ -18,8 +18,8 @@ use tradewind_core::order::OrderState;
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::mysql::{AppendOnly, SCHEMA, Tls};
 use tradewind_ledger::{
-    Batch, Committed, DecisionFilter, Ledger, LedgerError, LedgerReader, MysqlLedger, MysqlOptions,
-    MysqlReader, MysqlServer, Patience,
+    Batch, Committed, DecisionFilter, DecisionRow, Ledger, LedgerError, LedgerReader, MysqlLedger,
+    MysqlOptions, MysqlReader, MysqlServer, Patience,
 };
 
 use OrderState::{Intended, Sent};
@@ -231,6 +231,32 @@ async fn a_server_that_is_read_only_is_read_but_not_written() {
     server.admin("SET GLOBAL read_only = 0").await;
     trade(&mut ledger, 1).await.unwrap();
     assert_trades(&mut ledger, 2).await;
+}
+
+#[tokio::test]
+async fn a_full_table_space_refuses_whole_commits_and_keeps_what_was_there() {
+    // All tables in one space, which must not grow.
+    let space = "--innodb-data-file-path=ibdata1:3M:autoextend:max:24M";
+    let server = Arc::new(Server::start(&["--innodb-file-per-table=0", space]));
+    let database = server.database().await;
+    let mut ledger = database.open().await;
+    trade(&mut ledger, 0).await.unwrap();
+    let readings = format!("{{\"fast\":\"{}\"}}", "9".repeat(4_000));
+    let rows = vec![DecisionRow { readings, ..decision(1, "full", btc()) }; 64];
+    let mut made = 0;
+    let error = loop {
+        match ledger.commit(&Batch { decisions: &rows, ..Batch::default() }).await {
+            Ok(_) => made += rows.len(),
+            Err(error) => break error,
+        }
+    };
+    assert!(made > 0 && matches!(error, LedgerError::DiskFull { .. }), "{error:?}");
+    assert!(error.to_string().contains("full"), "{error}");
+    let all = DecisionFilter { strategy: Some("full".into()), limit: u32::MAX, ..DecisionFilter::default() };
+    assert_eq!(ledger.decisions(&all).await.unwrap().len(), made, "all of a commit or nothing of it");
+    let history = ledger.history().await.unwrap();
+    assert_eq!((history.next_intent, history.fills.len()), (1, 1));
+    ledger.verify().await.unwrap();
 }
 
 #[tokio::test]

@@ -258,6 +258,10 @@ async fn facts_of_ledger(
     let known = names
         .into_iter()
         .map(|name| (Uid(uid(Kind::TradingStrategy, &Key::new("default", name.as_str()))), name));
-    let strategies = known.filter(|(uid, _)| held.contains(uid)).collect();
+    // One of a cluster has another uid; the ledger has it by its name while there is something of it.
+    let history = reader.history().await?;
+    let holding = history.checkpoint.into_iter().flat_map(|checkpoint| checkpoint.holding);
+    let holding = holding.map(|strategy| (strategy.uid, strategy.name));
+    let strategies = known.filter(|(uid, _)| held.contains(uid)).chain(holding).collect();
     Ok(Facts { account: account.clone(), strategies, symbols: Vec::new(), halts: reader.halts().await? })
 }

@@ -277,7 +277,7 @@ async fn restore(options: &RestoreOptions, out: &mut dyn Write) -> Result<(), Co
         Some(server) => MysqlLedger::restore(&server, copy, now).await?,
     }
     writeln!(out, "restored {} rows of the chain, up to {head}", head.seq)?;
-    let halt = format!("account.{account}.ledger-unknown");
+    let halt = format!("account.{}.ledger-unknown", account.rsplit('/').next().unwrap_or(&account));
     writeln!(out, "the account is halted by {halt}, because later orders and fills are not in the backup:")?;
     writeln!(out, "1. start the worker; it looks up every order that is open in the ledger")?;
     writeln!(

@@ -72,7 +72,7 @@ pub enum CommandError {
     },
     /// Somebody asked to stop, and what was under way did not end.
     #[error(
-        "not ended {seconds} s after being asked to stop: the ledger or the venue does not answer; the next start settles what was under way"
+        "not ended {seconds} s after being asked to stop: ledger, venue, bus or API server do not answer; the next start settles what was under way"
     )]
     EndedLate {
         /// How long it was waited for.

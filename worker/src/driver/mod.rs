@@ -45,6 +45,9 @@ pub enum DriverError {
     /// The ledger's rows do not make a state.
     #[error(transparent)]
     Recover(#[from] tradewind_core::engine::RecoverError),
+    /// Somebody stopped waiting for a commit: whether it was made, the next start reads.
+    #[error("a commit was given up before the ledger answered; the next start finds out what is durable")]
+    CommitGivenUp,
     /// The venue does not answer what became of an order.
     #[error("the venue does not say what became of order {order}: {message}; start again when it answers")]
     Unsettled {
@@ -80,6 +83,8 @@ pub struct Driver<L, V, O> {
     positions: Vec<Option<Timestamp>>,
     /// Whether the ledger is new: then what the account holds is its first deposit.
     fresh: bool,
+    /// A commit is under way; one that stays so was dropped.
+    committing: bool,
     /// Whether the outcome of some order is not known.
     pub(super) unsure: bool,
     /// Bars of the present group that the engine has been told.
@@ -114,6 +119,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
             durable: VecDeque::new(),
             positions: Vec::new(),
             fresh: true,
+            committing: false,
             unsure: false,
             told: 0,
             missed: BTreeMap::new(),
@@ -347,10 +353,15 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
         if self.forget() {
             return Ok(());
         }
-        match &mut self.ledger {
-            Some(ledger) => self.journal.commit(ledger, &self.state).await.map_err(DriverError::from),
-            None => Ok(()),
+        let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        // The same rows a second time would be booked twice, if the first time was heard.
+        if self.committing {
+            return Err(DriverError::CommitGivenUp);
         }
+        self.committing = true;
+        let committed = self.journal.commit(ledger, &self.state).await;
+        self.committing = false;
+        committed.map_err(DriverError::from)
     }
 
     /// Without a ledger there is nothing to wait for: forgets what is pending and is true. Else does nothing.

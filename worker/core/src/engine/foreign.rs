@@ -36,7 +36,10 @@ impl State {
         if let Origin::Lost(intent) = origin {
             self.leave_out_to(intent.0.saturating_add(1));
             let halt = self.lost_halt(id);
-            self.on_halt_change(&crate::event::HaltChange::Set(halt), effects);
+            // One that rests at the venue is told again and again.
+            if !self.halts.iter().any(|known| known.name == halt.name) {
+                self.on_halt_change(&crate::event::HaltChange::Set(halt), effects);
+            }
         }
         origin
     }
@@ -83,7 +86,7 @@ impl State {
             origin: HaltOrigin::LedgerUnknown,
             reason: format!(
                 "the venue has order {id}, which bears this ledger's tag and is not in it: the ledger has lost its last \
-                 commits; compare positions and open orders with the venue's, then resume"
+                 commits; compare positions and open orders with the venue's, cancel there what nobody wants, then resume"
             ),
             requested_by: "worker".to_owned(),
             since: self.now,

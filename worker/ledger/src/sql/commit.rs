@@ -112,7 +112,11 @@ async fn transact<D: Dialect>(
     let mut tx = D::begin_alone(db.conn, context).await.map_err(|e| D::fault(&context.place, e))?;
     let mut scope = Scope::<D> { conn: &mut tx, context };
     let written = match found(&mut scope, identity, before, doubt).await {
-        Ok(Found::Made(done)) => return Ok(done),
+        Ok(Found::Made(done)) => {
+            // Dropped, it would keep the lock until the next statement, which may be long in coming.
+            tx.rollback().await.map_err(|e| D::fault(&context.place, e))?;
+            return Ok(done);
+        }
         Ok(Found::End(end)) => write_all(&mut scope, writing, end).await,
         Err(error) => Err(error),
     };

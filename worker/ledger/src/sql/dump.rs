@@ -160,6 +160,8 @@ pub(crate) async fn insert_all<D: Dialect>(
 /// Sets the halt of a ledger of which nobody knows whether it is the newest.
 async fn mark<D: Dialect>(db: &mut Scope<'_, D>, now: Timestamp) -> Result<(), LedgerError> {
     let (_, account) = read::account(db).await?;
+    // In a database a ledger goes by namespace and name; halts go by the name.
+    let account = account.rsplit('/').next().unwrap_or(&account);
     let writer = read::writer_row(db).await?;
     let identity = read::identity(db).await?;
     let halt = Halt {

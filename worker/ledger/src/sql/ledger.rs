@@ -128,7 +128,10 @@ impl<D: Dialect> Db<D> {
             // A transaction that was given up is rolled back with the next packet: not some time, but now.
             Err(_) if D::REMOTE => {
                 let rolled_back = match &mut self.conn {
-                    Some(conn) => D::roll_back(conn).await.is_ok(),
+                    Some(conn) => {
+                        let within = limit.unwrap_or(Duration::MAX);
+                        matches!(tokio::time::timeout(within, D::roll_back(conn)).await, Ok(Ok(())))
+                    }
                     None => true,
                 };
                 if !rolled_back {

@@ -3,7 +3,7 @@
 //! An instrument is followed from when a strategy names it: its trades are read first, so that no fill of ours can be
 //! taken for one of before; then its past; then what is new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use tradewind_core::config::{Config, SignalConfig};
@@ -14,7 +14,7 @@ use tradewind_core::time::{Millis, Timestamp};
 use tradewind_venues::VenueError;
 use tradewind_venues::binance_us::{BinanceError, MarketNews, MarketPoll};
 
-use super::orders::trading;
+use super::orders::rests;
 use super::recording::Recording;
 use super::{TURN, pause, survived, survived_all};
 use crate::commands::CommandError;
@@ -40,6 +40,8 @@ pub(super) struct Market {
     /// What is followed, and what is asked for next.
     poll: MarketPoll,
     ids: BTreeMap<Symbol, InstrumentId>,
+    /// Bars that came and are still to be told.
+    untold: VecDeque<(InstrumentId, Bar)>,
     /// When each instrument was last heard of.
     heard: BTreeMap<Symbol, Instant>,
     /// When is asked next.
@@ -56,6 +58,7 @@ impl Market {
             recording,
             poll,
             ids: BTreeMap::new(),
+            untold: VecDeque::new(),
             heard: BTreeMap::new(),
             due: LONG_AGO,
             trouble: None,
@@ -204,6 +207,7 @@ impl Market {
         if self.recording.is_some() {
             return self.take_in_recorded(driver, around).await;
         }
+        survived(self.tell_bars(driver).await)?;
         if driver.now() < self.due {
             return Ok(true);
         }
@@ -260,7 +264,8 @@ impl Market {
             let done = match one {
                 MarketNews::Bar { bar, .. } => {
                     self.count(driver, symbol, id, &bar);
-                    driver.on_bars(&[(id, bar)], self.bar).await
+                    self.untold.push_back((id, bar));
+                    self.tell_bars(driver).await
                 }
                 MarketNews::Mark { price, .. } => {
                     driver.observer.totals_mut().marks += 1;
@@ -270,6 +275,20 @@ impl Market {
             survived(done)?;
         }
         survived_all(driver.flush().await.map_err(CommandError::from))?;
+        Ok(())
+    }
+
+    /// Tells the bars that wait, oldest first. One that could not be told, since the venue did not answer before it, waits for
+    /// the next turn, and those after it too.
+    async fn tell_bars(&mut self, driver: &mut Running) -> Result<(), DriverError> {
+        while let Some((id, bar)) = self.untold.front().copied() {
+            let told = driver.on_bars(&[(id, bar)], self.bar).await;
+            if driver.state.last_bar(id) < Some(bar.open_time) {
+                return told;
+            }
+            self.untold.pop_front();
+            told?;
+        }
         Ok(())
     }
 
@@ -291,9 +310,9 @@ impl Market {
     }
 }
 
-/// Whether an order trades that was sent, or nobody knows whether it does.
+/// Whether an order is on its way that is to trade at once, sent or not, or nobody knows what became of one.
 fn is_under_way(driver: &Running) -> bool {
-    trading(driver) > 0 || driver.is_unsure()
+    driver.is_unsure() || driver.state.open_orders().iter().any(|order| !rests(order))
 }
 
 fn told(error: BinanceError) -> DriverError {

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use tradewind_core::engine::OrderView;
 use tradewind_core::order::{OrderKind, OrderState, Purpose};
 
 use super::{pause, survived};
@@ -73,12 +74,16 @@ impl Orders {
 }
 
 /// Orders that the venue has and that trade at once: all but those that rest.
-pub(super) fn trading(driver: &Running) -> usize {
+fn trading(driver: &Running) -> usize {
     let open = driver.state.open_orders();
     let at_once = open.iter().filter(|order| {
-        let rests = matches!(order.intent.kind, OrderKind::Stop { .. } | OrderKind::Limit { .. })
-            || order.intent.purpose == Purpose::StopLoss;
-        !rests && matches!(order.state, OrderState::Accepted | OrderState::PartiallyFilled)
+        !rests(order) && matches!(order.state, OrderState::Accepted | OrderState::PartiallyFilled)
     });
     at_once.count()
+}
+
+/// Whether an order waits in the book for its price.
+pub(super) fn rests(order: &OrderView) -> bool {
+    matches!(order.intent.kind, OrderKind::Stop { .. } | OrderKind::Limit { .. })
+        || order.intent.purpose == Purpose::StopLoss
 }

@@ -54,17 +54,31 @@ impl Recording {
         due.zip(self.pace).is_some_and(|(due, pace)| pace.wait(due, elapsed).0 == 0)
     }
 
-    /// Tells the next bars.
+    /// Tells the next bar. One that could not be told, since the venue did not answer before it, is told the next time.
     pub(super) async fn tell(&mut self, driver: &mut Running) -> Result<(), CommandError> {
-        let Some(mut group) = self.next.take() else { return Ok(()) };
-        driver.observer.totals_mut().bars += group.len() as u64;
-        for (id, bar) in &group {
-            survived(driver.on_bars(&[(*id, *bar)], self.interval).await)?;
+        let Some((id, bar)) = self.next.as_ref().and_then(|group| group.first()).copied() else {
+            return Ok(());
+        };
+        let told = driver.on_bars(&[(id, bar)], self.interval).await;
+        if driver.state.last_bar(id) >= Some(bar.open_time) {
+            driver.observer.totals_mut().bars += 1;
+            self.take_off();
         }
+        survived(told)?;
         driver.flush().await?;
-        self.next = self.feed.next_group(&mut group).then_some(group);
         report_quality(driver, &mut self.feed);
         Ok(())
+    }
+
+    /// The first bar has been told.
+    fn take_off(&mut self) {
+        let Some(mut group) = self.next.take() else { return };
+        if group.len() > 1 {
+            group.remove(0);
+            self.next = Some(group);
+        } else {
+            self.next = self.feed.next_group(&mut group).then_some(group);
+        }
     }
 
     /// True once, when the last bar was told.
