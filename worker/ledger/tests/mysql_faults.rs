@@ -251,7 +251,7 @@ async fn a_full_table_space_refuses_whole_commits_and_keeps_what_was_there() {
         }
     };
     assert!(made > 0 && matches!(error, LedgerError::DiskFull { .. }), "{error:?}");
-    assert!(error.to_string().contains("full"), "{error}");
+    assert!(error.to_string().contains("no room left"), "{error}");
     let all = DecisionFilter { strategy: Some("full".into()), limit: u32::MAX, ..DecisionFilter::default() };
     assert_eq!(ledger.decisions(&all).await.unwrap().len(), made, "all of a commit or nothing of it");
     let history = ledger.history().await.unwrap();

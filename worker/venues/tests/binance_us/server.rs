@@ -77,6 +77,8 @@ impl Server {
         let shared = script.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                // A body right behind its head would wait for the head's acknowledgement.
+                stream.set_nodelay(true).unwrap();
                 tokio::spawn(serve(stream, shared.clone()));
             }
         });
