@@ -177,6 +177,14 @@ async fn driver(
     Driver::recover(start).await.unwrap()
 }
 
+/// A driver on a ledger of its own that has settled and may send.
+async fn settled(world: &Rc<RefCell<World>>) -> Driver<MemoryLedger, Exchange, Nobody> {
+    let mut driver = driver(world, MemoryLedger::new(identity(1)), Millis(0)).await;
+    world.borrow_mut().now = driver.state.first_send().0;
+    driver.settle(config(), Timestamp(0)).await.unwrap();
+    driver
+}
+
 fn identity(epoch: u64) -> LedgerIdentity {
     LedgerIdentity { incarnation: Incarnation(7), epoch: Epoch(epoch) }
 }
@@ -226,9 +234,7 @@ async fn a_worker_sends_nothing_until_what_its_predecessor_signed_is_over() {
 #[tokio::test]
 async fn what_the_engine_is_told_has_the_time_of_the_clock() {
     let world = world(true);
-    let mut driver = driver(&world, MemoryLedger::new(identity(1)), Millis(0)).await;
-    world.borrow_mut().now = driver.state.first_send().0;
-    driver.settle(config(), Timestamp(0)).await.unwrap();
+    let mut driver = settled(&world).await;
     rise(&world, &mut driver).await;
     let sent = world.borrow().sent.clone();
     assert_eq!(sent[0].signature.signed_at, Timestamp(START + 5 * MINUTE + 1_000), "heard, not ended");
@@ -238,9 +244,7 @@ async fn what_the_engine_is_told_has_the_time_of_the_clock() {
 #[tokio::test]
 async fn an_order_of_unknown_outcome_is_sent_again_only_when_its_signature_skew_and_lag_are_over() {
     let world = world(true);
-    let mut driver = driver(&world, MemoryLedger::new(identity(1)), Millis(0)).await;
-    world.borrow_mut().now = driver.state.first_send().0;
-    driver.settle(config(), Timestamp(0)).await.unwrap();
+    let mut driver = settled(&world).await;
     world.borrow_mut().answers = false;
     rise(&world, &mut driver).await;
     assert!(driver.is_unsure());
@@ -260,9 +264,7 @@ async fn an_order_that_is_looked_up_and_stands_as_refused_has_ended() {
     // Whether its answer was lost, or said that it was accepted.
     for answered in [false, true] {
         let world = world(true);
-        let mut driver = driver(&world, MemoryLedger::new(identity(1)), Millis(0)).await;
-        world.borrow_mut().now = driver.state.first_send().0;
-        driver.settle(config(), Timestamp(0)).await.unwrap();
+        let mut driver = settled(&world).await;
         world.borrow_mut().answers = answered;
         rise(&world, &mut driver).await;
         world.borrow_mut().answers = true;

@@ -215,7 +215,7 @@ fn at_rest(sim: &Sim, kept: &mut Kept) -> Result<(), Broken> {
     let history = history.ok_or_else(|| Broken::Unrest("the ledger cannot be read".to_owned()))?;
     let exchange = sim.exchange.borrow();
     for open in &history.open_orders {
-        let rests = matches!(open.state, OrderState::Accepted | OrderState::PartiallyFilled);
+        let rests = open.state.is_at_the_venue();
         let there =
             exchange.latest(open.intent.client_order_id).is_some_and(crate::exchange::Placed::is_open);
         if !rests || !there {

@@ -45,6 +45,11 @@ impl ResolvedAccount {
     pub fn full_name(&self) -> SmolStr {
         smol_str::format_smolstr!("{}/{}", self.namespace, self.name)
     }
+
+    /// The name alone, also of what [`Self::full_name`] gives.
+    pub fn short_name(name: &str) -> &str {
+        name.rsplit('/').next().unwrap_or(name)
+    }
 }
 
 /// Where events are told. The engine does not know of it.

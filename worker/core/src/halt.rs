@@ -1,8 +1,9 @@
 //! Halts: who stops what, and what holds when several do. A halt means no entries; exits go on.
 
 use serde::{Deserialize, Serialize};
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
+use crate::config::ResolvedAccount;
 use crate::name::{Symbol, Uid};
 use crate::time::Timestamp;
 
@@ -110,6 +111,12 @@ impl Halt {
         };
         strategy_hit && (self.instruments.is_empty() || self.instruments.contains(symbol))
     }
+}
+
+/// The name of the halt of an account of whose ledger nobody knows whether it is whole and the newest. A ledger in a database
+/// goes by namespace and name of its account, the halt by the name.
+pub fn ledger_unknown(account: &str) -> SmolStr {
+    format_smolstr!("account.{}.ledger-unknown", ResolvedAccount::short_name(account))
 }
 
 /// The halt that holds for a strategy in an instrument: the OR of all sources, the severest action.

@@ -330,6 +330,11 @@ pub enum OrderState {
 }
 
 impl OrderState {
+    /// Whether the venue has the order, and may still execute it.
+    pub fn is_at_the_venue(self) -> bool {
+        matches!(self, Self::Accepted | Self::PartiallyFilled)
+    }
+
     /// Whether nothing can happen to the order any more, but for late fills.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Filled | Self::Cancelled | Self::Expired | Self::Rejected | Self::Absent)

@@ -1,5 +1,7 @@
 //! Time as data: a point in time and a span, both whole milliseconds, UTC. Nothing here reads a clock.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds in a UTC day (leap seconds do not exist in Unix time).
@@ -14,6 +16,13 @@ pub struct Timestamp(pub i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Millis(pub i64);
+
+impl From<Duration> for Millis {
+    /// Whole milliseconds; a span beyond all time is the longest there is.
+    fn from(span: Duration) -> Self {
+        Self(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+    }
+}
 
 impl Timestamp {
     /// That much later; saturates at the end of time.

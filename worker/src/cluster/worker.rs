@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tradewind_core::config::{MarketDataConfig, ResolvedAccount, Speed};
 use tradewind_core::event::EventKind;
 use tradewind_core::halt::EntryBlock;
-use tradewind_core::time::{Millis, Timestamp};
+use tradewind_core::time::Timestamp;
 use tradewind_crds::names;
 use tradewind_crds::objects::Key;
 use tradewind_ledger::{Ledger, LedgerReader, SqliteOptions};
@@ -174,7 +174,7 @@ async fn opened(
         whose: Whose::Anyones,
         exchange,
         // As long as another worker may believe in its Lease.
-        lease: Millis(i64::try_from(lease::DURATION.as_millis()).unwrap_or(i64::MAX)),
+        lease: lease::DURATION.into(),
     };
     let driver = Box::pin(session::open(&mut assembly, opening)).await?;
     remember(&mut desk, &driver, &mut assembly);

@@ -4,6 +4,7 @@
 use std::io::Write;
 
 use smol_str::SmolStr;
+use tradewind_core::config::ResolvedAccount;
 use tradewind_core::event::{EventKind, HaltChange, Record};
 use tradewind_core::halt::{Halt, HaltAction};
 use tradewind_core::name::{Symbol, Uid};
@@ -202,8 +203,8 @@ async fn write_to_ledger(which: &Which, command: &Command) -> Result<ControlRepl
             let mut reader = MysqlReader::open(&server, &name).await?;
             let (account, account_name) = reader.account().await?;
             // Halts are named by the account alone; a ledger in a database also says its namespace.
-            let short = account_name.rsplit('/').next().unwrap_or(&account_name);
-            let change = match asked(&mut reader, &SmolStr::new(short), command, now).await? {
+            let short = SmolStr::new(ResolvedAccount::short_name(&account_name));
+            let change = match asked(&mut reader, &short, command, now).await? {
                 Ok(change) => change,
                 Err(refused) => return Ok(refused),
             };

@@ -6,6 +6,7 @@ use std::io::{BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use tradewind_core::halt::ledger_unknown;
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{
     Backup, ChainHead, Dialect, LedgerReader, MysqlLedger, MysqlReader, SqlReader, SqliteLedger,
@@ -277,7 +278,7 @@ async fn restore(options: &RestoreOptions, out: &mut dyn Write) -> Result<(), Co
         Some(server) => MysqlLedger::restore(&server, copy, now).await?,
     }
     writeln!(out, "restored {} rows of the chain, up to {head}", head.seq)?;
-    let halt = format!("account.{}.ledger-unknown", account.rsplit('/').next().unwrap_or(&account));
+    let halt = ledger_unknown(&account);
     writeln!(out, "the account is halted by {halt}, because later orders and fills are not in the backup:")?;
     writeln!(out, "1. start the worker; it looks up every order that is open in the ledger")?;
     writeln!(

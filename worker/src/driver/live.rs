@@ -5,7 +5,7 @@
 //! Nothing waits for a timer here: the session says when.
 
 use tradewind_core::event::EventKind;
-use tradewind_core::order::{OrderRef, OrderState};
+use tradewind_core::order::OrderRef;
 use tradewind_ledger::Ledger;
 use tradewind_venues::driven::DrivenVenue;
 
@@ -53,7 +53,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
         self.take_in_fills().await?;
         for order in self.state.open_orders() {
             let id = order.intent.client_order_id;
-            let open = matches!(order.state, OrderState::Accepted | OrderState::PartiallyFilled);
+            let open = order.state.is_at_the_venue();
             if open && !there.orders.iter().any(|known| known.client_order_id == id) {
                 self.look_up_or_doubt(&order).await?;
                 self.act().await?;
@@ -67,7 +67,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// Cancels every entry that is open at the venue. What has not left stays in the ledger, and lapses there with its time.
     pub async fn cancel_entries(&mut self) -> Result<(), DriverError> {
         for order in self.state.open_orders() {
-            let open = matches!(order.state, OrderState::Accepted | OrderState::PartiallyFilled);
+            let open = order.state.is_at_the_venue();
             if order.intent.purpose.is_entry() && open {
                 self.cancel(&OrderRef::from(&order.intent)).await?;
             }

@@ -41,7 +41,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// the venue has forgotten its id: what it traded was told by its fills. Else its instrument could never be sold.
     fn miss(&mut self, id: ClientOrderId, asked_at: Timestamp) {
         let mut open = self.state.open_orders();
-        open.retain(|order| matches!(order.state, OrderState::Accepted | OrderState::PartiallyFilled));
+        open.retain(|order| order.state.is_at_the_venue());
         self.missed.retain(|missed, _| open.iter().any(|order| order.intent.client_order_id == *missed));
         let Some(known) = open.into_iter().find(|order| order.intent.client_order_id == id) else { return };
         tracing::warn!(order = %id, "the venue does not know an order it had accepted");
@@ -70,7 +70,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// may have ended it, and what it did not sell has no stop.
     fn is_overdue(&self, order: &OrderView) -> bool {
         let at_once = matches!(order.intent.kind, OrderKind::Market | OrderKind::ImmediateOrCancel { .. });
-        let there = matches!(order.state, OrderState::Accepted | OrderState::PartiallyFilled);
+        let there = order.state.is_at_the_venue();
         // A stop that has begun to trade was set off.
         let set_off = order.state == OrderState::PartiallyFilled && order.intent.purpose == Purpose::StopLoss;
         let since = self.venue.clock().map(|now| now.since(order.intent.decided_at));

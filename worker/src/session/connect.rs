@@ -74,10 +74,7 @@ fn open(endpoint: Endpoint, keys: &Path) -> Result<BinanceUs, CommandError> {
 /// make a signature look older or younger than it is.
 fn steady_clock() -> impl Fn() -> Timestamp {
     let (wall, started) = (wall(), Instant::now());
-    move || {
-        let passed = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
-        wall.plus(Millis(passed))
-    }
+    move || wall.plus(Millis::from(started.elapsed()))
 }
 
 fn wall() -> Timestamp {

@@ -110,7 +110,7 @@ pub(crate) async fn trade(
     while let Some(mut group) = next.take() {
         let due = group.first().map_or(Timestamp(0), |(_, bar)| bar.close_time(interval));
         loop {
-            let elapsed = Millis(i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX));
+            let elapsed = Millis::from(started.elapsed());
             let wait = pace.as_ref().map_or(Millis(0), |p| p.wait(due, elapsed));
             let pause = Duration::from_millis(u64::try_from(wait.0).unwrap_or(0));
             if pause.is_zero() && around.is_idle() {

@@ -2,7 +2,7 @@
 
 use crate::event::{Effect, Effects, Record, Report};
 use crate::external::{External, ExternalTrade};
-use crate::halt::{Halt, HaltAction, HaltOrigin, HaltScope};
+use crate::halt::{Halt, HaltAction, HaltOrigin, HaltScope, ledger_unknown};
 use crate::order::{ClientOrderId, Fill};
 use crate::protocol::{Origin, VenueTerms};
 use crate::time::{Millis, Timestamp};
@@ -79,7 +79,7 @@ impl State {
 
     fn lost_halt(&self, id: ClientOrderId) -> Halt {
         Halt {
-            name: smol_str::format_smolstr!("account.{}.ledger-unknown", self.account.name),
+            name: ledger_unknown(&self.account.name),
             scope: HaltScope::Account,
             instruments: Vec::new(),
             action: HaltAction::StopEntries,

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use tradewind_core::event::{HaltChange, Record};
-use tradewind_core::halt::{Halt, HaltAction, HaltOrigin, HaltScope};
+use tradewind_core::halt::{Halt, HaltAction, HaltOrigin, HaltScope, ledger_unknown};
 use tradewind_core::time::Timestamp;
 
 use super::commit::Writing;
@@ -160,12 +160,10 @@ pub(crate) async fn insert_all<D: Dialect>(
 /// Sets the halt of a ledger of which nobody knows whether it is the newest.
 async fn mark<D: Dialect>(db: &mut Scope<'_, D>, now: Timestamp) -> Result<(), LedgerError> {
     let (_, account) = read::account(db).await?;
-    // In a database a ledger goes by namespace and name; halts go by the name.
-    let account = account.rsplit('/').next().unwrap_or(&account);
     let writer = read::writer_row(db).await?;
     let identity = read::identity(db).await?;
     let halt = Halt {
-        name: smol_str::format_smolstr!("account.{account}.ledger-unknown"),
+        name: ledger_unknown(&account),
         scope: HaltScope::Account,
         instruments: Vec::new(),
         action: HaltAction::CancelEntries,

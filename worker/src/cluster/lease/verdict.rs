@@ -2,8 +2,7 @@
 //!
 //! A ledger that is not may lack orders that were sent: it must never be traded on before a person has looked.
 
-use smol_str::format_smolstr;
-use tradewind_core::halt::{Halt, HaltAction, HaltOrigin, HaltScope};
+use tradewind_core::halt::{Halt, HaltAction, HaltOrigin, HaltScope, ledger_unknown};
 use tradewind_core::name::Uid;
 use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::Timestamp;
@@ -153,7 +152,7 @@ fn known(copy: &LedgerCopy, ledger: &LedgerAtStart, contains_head: bool) -> Resu
 /// The halt an unknown ledger means: no entries on the account until a person resumes it by name.
 pub fn ledger_unknown_halt(account: &str, reason: &LedgerUnknownReason, since: Timestamp) -> Halt {
     Halt {
-        name: format_smolstr!("account.{account}.ledger-unknown"),
+        name: ledger_unknown(account),
         scope: HaltScope::Account,
         instruments: Vec::new(),
         action: HaltAction::StopEntries,

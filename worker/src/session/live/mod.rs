@@ -12,7 +12,6 @@ mod recording;
 use std::time::{Duration, Instant};
 
 use tradewind_core::config::{Config, MarketDataConfig, Speed};
-use tradewind_core::time::Millis;
 
 use market::Market;
 use orders::Orders;
@@ -64,7 +63,7 @@ impl Live {
         config: &impl Fn() -> Config,
         around: &mut impl Around,
     ) -> Result<bool, CommandError> {
-        driver.observer.set_cycle(Millis(i64::try_from(TURN.as_millis()).unwrap_or(i64::MAX)));
+        driver.observer.set_cycle(TURN.into());
         self.market.follow_known(driver, &config());
         let from = driver.state.first_send();
         tracing::info!(

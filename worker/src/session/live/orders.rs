@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use tradewind_core::engine::OrderView;
-use tradewind_core::order::{OrderKind, OrderState, Purpose};
+use tradewind_core::order::{OrderKind, Purpose};
 
 use super::{pause, survived};
 use crate::commands::CommandError;
@@ -76,9 +76,7 @@ impl Orders {
 /// Orders that the venue has and that trade at once: all but those that rest.
 fn trading(driver: &Running) -> usize {
     let open = driver.state.open_orders();
-    let at_once = open.iter().filter(|order| {
-        !rests(order) && matches!(order.state, OrderState::Accepted | OrderState::PartiallyFilled)
-    });
+    let at_once = open.iter().filter(|order| !rests(order) && order.state.is_at_the_venue());
     at_once.count()
 }
 

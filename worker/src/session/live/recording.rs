@@ -48,7 +48,7 @@ impl Recording {
     /// Whether the next bars are due.
     pub(super) fn is_due(&mut self) -> bool {
         let begun = *self.begun.get_or_insert_with(Instant::now);
-        let elapsed = Millis(i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX));
+        let elapsed = Millis::from(begun.elapsed());
         let first = self.next.as_ref().and_then(|group| group.first());
         let due = first.map(|(_, bar)| bar.close_time(self.interval));
         due.zip(self.pace).is_some_and(|(due, pace)| pace.wait(due, elapsed).0 == 0)
