@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rust_decimal::Decimal;
 use tempfile::TempDir;
@@ -20,7 +20,7 @@ use tradewind_venue_simulator::faults::{Fault, Strike};
 use tradewind_venue_simulator::{Options, Simulator};
 
 use crate::process::{Worker, command, run_arguments};
-use crate::until;
+use crate::{DEADLINE, until};
 
 const MINUTE: i64 = 60_000;
 /// Candles of the past: far more than the signal needs.
@@ -78,7 +78,8 @@ pub struct Venue {
     dir: TempDir,
 }
 
-fn now() -> i64 {
+/// The time of this machine, in milliseconds.
+pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(since.as_millis()).unwrap()
 }
@@ -160,6 +161,16 @@ impl Venue {
         let desk = fs::read_to_string(self.file()).unwrap();
         let recorded = "{replay: {dataSet: recorded, speed: {max: {}}}}";
         fs::write(self.file(), desk.replace("{venue: {bar: 1m}}", recorded)).unwrap();
+    }
+
+    /// Has what happens told on that bus.
+    pub fn tell(&self, bus: &str) {
+        let desk = fs::read_to_string(self.file()).unwrap();
+        fs::write(
+            self.file(),
+            desk.replace("  allowLive: true", &format!("  allowLive: true\n  bus: {bus}")),
+        )
+        .unwrap();
     }
 
     /// Lets the desk enter again right after an exit, as often as it likes.
@@ -254,12 +265,18 @@ impl Venue {
 
     /// Waits for an order of that side to be taken.
     pub fn until_accepted(&self, side: Side, worker: &mut Worker) -> NewOrder {
-        until(&format!("{side:?} at the exchange"), || {
+        let end = Instant::now() + DEADLINE;
+        loop {
             if let Some(ended) = worker.try_ended() {
                 panic!("the worker ended: {}\n{}", ended.out, ended.err);
             }
-            self.accepted(side).into_iter().next()
-        })
+            if let Some(order) = self.accepted(side).into_iter().next() {
+                return order;
+            }
+            let late = Instant::now() >= end;
+            assert!(!late, "waited {DEADLINE:?} for {side:?} at the exchange: {}", worker.so_far().err);
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
     }
 }
 

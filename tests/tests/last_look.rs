@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use smol_str::SmolStr;
@@ -10,7 +10,7 @@ use tradewind_core::engine::State;
 use tradewind_core::event::{EventKind, HaltChange, Record};
 use tradewind_core::halt::{Halt, HaltAction, HaltOrigin, HaltScope};
 use tradewind_core::name::Uid;
-use tradewind_core::order::{OrderState, Purpose};
+use tradewind_core::order::{Intent, OrderState, Purpose, Side};
 use tradewind_core::time::Timestamp;
 use tradewind_tests::desk::{Desk, busy};
 use tradewind_tests::inside::{Fault, Inside, Watched};
@@ -66,37 +66,45 @@ async fn a_halt_that_arrives_while_the_first_intent_becomes_durable_lets_no_entr
     assert!(lapsed >= 1, "the intent was made and not sent");
 }
 
-/// A halt that sells what is held makes intents of its own at the last look; they wait for their own commit.
+/// A halt that sells what is held makes intents of its own at the last look; they wait for their own commit. It comes with an
+/// entry while something else is held, of which no order is open: one that is would have to end first, and the sale would
+/// be made by that, not by the look.
 #[tokio::test]
 async fn an_intent_that_the_last_look_makes_is_committed_before_it_is_sent() {
-    let desk = Desk::new(&busy(&[]), 400);
+    let wide = "percent: 30}}, protection: AtWorker}";
+    let desk = Desk::new(&busy(&[("percent: 1}}}", wide), ("percent: 2}}}", wide)]), 400);
     let inside = Inside::load(&desk.file());
-    let (arrived, held) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
+    let (arrived, held) = (Rc::new(Cell::new(false)), RefCell::new(BTreeSet::new()));
     let sold = Rc::new(Cell::new(0_usize));
-    let (flag, holds, sales) = (Rc::clone(&arrived), Rc::clone(&held), Rc::clone(&sold));
+    let (flag, sales) = (Rc::clone(&arrived), Rc::clone(&sold));
     let fault: Fault = Box::new(move |batch| {
-        let intents: Vec<_> = batch
-            .records
-            .iter()
-            .filter_map(|record| if let Record::Intent(intent) = record { Some(intent.id) } else { None })
-            .collect();
+        let intents = || {
+            batch.records.iter().filter_map(|record| match record {
+                Record::Intent(intent) => Some(intent),
+                _ => None,
+            })
+        };
         for record in batch.records {
             match record {
                 Record::Transition(moved) => {
                     let sent = moved.to == OrderState::Sent;
-                    assert!(
-                        !(sent && intents.contains(&moved.intent)),
-                        "sent before it was durable: {moved:?}"
-                    );
+                    let made_here = intents().any(|intent| intent.id == moved.intent);
+                    assert!(!(sent && made_here), "sent before it was durable: {moved:?}");
                 }
-                Record::Intent(intent) if intent.purpose == Purpose::Liquidation => {
-                    sales.set(sales.get() + 1);
+                Record::Fill { fill, .. } if fill.side == Side::Buy => {
+                    held.borrow_mut().insert(fill.symbol.clone());
                 }
-                Record::Fill { .. } => holds.set(true),
+                Record::Fill { fill, .. } => {
+                    held.borrow_mut().remove(&fill.symbol);
+                }
                 _ => {}
             }
         }
-        flag.set(flag.get() || (holds.get() && !intents.is_empty()));
+        sales.set(sales.get() + intents().filter(|intent| intent.purpose == Purpose::Liquidation).count());
+        let held = held.borrow();
+        let beside =
+            |intent: &Intent| intent.side == Side::Buy && held.iter().any(|other| *other != intent.symbol);
+        flag.set(flag.get() || intents().any(beside));
         None
     });
     let fault = Rc::new(RefCell::new(fault));

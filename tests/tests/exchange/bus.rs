@@ -2,14 +2,18 @@
 //! another id, what was not is told by the next one, and all of it in order.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Instant;
 
+use tradewind_core::recovery::History;
 use tradewind_tests::desk::{Desk, busy};
-use tradewind_tests::process::{Worker, command, run_arguments};
-use tradewind_tests::{DEADLINE, books};
+use tradewind_tests::process::Worker;
+use tradewind_tests::{DEADLINE, block_on, books};
 use tradewind_worker::bus::Streams;
 
-use super::crash_points::{PLACES, VARIABLE, assert_killed};
+use super::crash_points::{PLACES, VARIABLE, assert_killed, on_the_desk};
+use super::in_database;
+use super::mariadb::Server;
 use super::redis_server::Redis;
 
 const BARS: usize = 500;
@@ -17,8 +21,21 @@ const BARS: usize = 500;
 /// An entry of a stream: its id and its fields.
 type Entry = (String, HashMap<String, String>);
 
-fn told(redis: &Redis, key: &str) -> Vec<Entry> {
-    redis::cmd("XRANGE").arg(key).arg("-").arg("+").query(&mut redis.admin()).unwrap()
+/// A bus in that database of the server, as an account writes it.
+pub(super) fn bus_at(redis: &Redis, database: usize) -> String {
+    format!("{{redis: {{url: \"redis://127.0.0.1:{}/{database}\", tls: {{plainText: {{}}}}}}}}", redis.port)
+}
+
+/// What a stream in that database of the server holds.
+pub(super) fn told(redis: &Redis, database: usize, key: &str) -> Vec<Entry> {
+    let mut link = redis.admin();
+    redis::cmd("SELECT").arg(database).exec(&mut link).unwrap();
+    redis::cmd("XRANGE").arg(key).arg("-").arg("+").query(&mut link).unwrap()
+}
+
+/// How many of the entries are fills.
+pub(super) fn fills_told(entries: &[Entry]) -> usize {
+    entries.iter().filter(|(_, fields)| fields["kind"] == "fill").count()
 }
 
 /// `milliseconds-number` as two numbers.
@@ -27,15 +44,12 @@ fn order_of(entry: &Entry) -> (u64, u64) {
     (time.parse().unwrap(), number.parse().unwrap())
 }
 
-#[test]
-fn ended_while_it_tells_of_events_it_loses_and_repeats_none() {
+/// The folder of the user of a ledger in a database is handed over with each start.
+fn ended_while_it_tells(ledger: &str, user: Option<&Path>, history: impl Fn(&Desk) -> History) {
     let redis = Redis::start(&[]);
-    let bus = format!(
-        "  bus: {{redis: {{url: \"redis://127.0.0.1:{}\", tls: {{plainText: {{}}}}}}}}\n  riskPolicyRef",
-        redis.port
-    );
+    let bus = format!("  bus: {}\n  ledger: {ledger}\n  riskPolicyRef", bus_at(&redis, 0));
     let desk = Desk::new(&busy(&[("  riskPolicyRef", &bus)]), BARS);
-    let worker = || command(&run_arguments(&desk.file(), &desk.state("ended")));
+    let worker = || on_the_desk(&desk, "ended", user);
     for place in PLACES {
         for times in [1, 3] {
             let at = format!("publish:{place}:{times}:kill");
@@ -44,13 +58,13 @@ fn ended_while_it_tells_of_events_it_loses_and_repeats_none() {
     }
     // Each run tells as many as it has time for.
     let key = Streams::of("default/paper").orders;
-    let fills = || books::history(&desk.state("ended")).fills.len();
+    let fills = || history(&desk).fills.len();
     let end = Instant::now() + DEADLINE;
     let entries = loop {
         let ended = Worker::spawn(&mut worker()).ended();
         assert_eq!(ended.code, Some(0), "{}", ended.err);
-        let entries = told(&redis, &key);
-        let of_fills = entries.iter().filter(|(_, fields)| fields["kind"] == "fill").count();
+        let entries = told(&redis, 0, &key);
+        let of_fills = fills_told(&entries);
         if of_fills >= fills() {
             assert_eq!(of_fills, fills(), "some are told twice");
             break entries;
@@ -62,4 +76,17 @@ fn ended_while_it_tells_of_events_it_loses_and_repeats_none() {
     assert!(ids.is_sorted_by(|one, next| one < next), "not in order, or one twice: {ids:?}");
     let orders = entries.iter().filter(|(_, fields)| fields["kind"] == "order").count();
     assert!(orders > fills(), "{orders} steps of orders");
+}
+
+#[test]
+fn ended_while_it_tells_of_events_it_loses_and_repeats_none() {
+    ended_while_it_tells("{sqlite: {size: 1Gi}}", None, |desk| books::history(&desk.state("ended")));
+}
+
+#[test]
+fn the_same_with_the_events_in_a_database() {
+    let database = block_on(Server::shared().database());
+    ended_while_it_tells(&in_database(&database), Some(database.secret.path()), |_| {
+        super::history(&database, "default/paper")
+    });
 }

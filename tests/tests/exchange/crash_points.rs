@@ -18,8 +18,11 @@ use tradewind_tests::exchange::Venue;
 use tradewind_tests::process::{Ended, Worker, command, run, run_arguments};
 use tradewind_tests::{DEADLINE, Dice, block_on, until};
 use tradewind_venue_simulator::exchange::Side;
+use tradewind_worker::bus::Streams;
 
+use super::bus::{bus_at, fills_told, told};
 use super::mariadb::{Database, Server};
+use super::redis_server::Redis;
 use super::{history, in_database};
 
 /// What decides where a worker ends; known to programs that are built for tests only.
@@ -35,6 +38,8 @@ const TRADING: [&str; 7] =
     ["commit-intent", "commit-fill", "commit-transition", "commit-rest", "place", "protect", "cancel"];
 /// The simulated venue keeps its book itself.
 const BOOK: &str = "book";
+/// Where there is a bus.
+const PUBLISH: &str = "publish";
 /// Scenarios at an exchange that are played at one time: they mostly wait.
 const AT_ONCE: usize = 8;
 
@@ -53,7 +58,7 @@ pub(super) fn assert_killed(ended: &Ended, at: &str) {
 }
 
 /// The worker of a desk whose ledger may be in a database.
-fn on_the_desk(desk: &Desk, state: &str, user: Option<&Path>) -> Command {
+pub(super) fn on_the_desk(desk: &Desk, state: &str, user: Option<&Path>) -> Command {
     let mut command = command(&run_arguments(&desk.file(), &desk.state(state)));
     if let Some(user) = user {
         command.arg("--ledger-credentials").arg(user);
@@ -136,8 +141,39 @@ impl Kept {
     }
 }
 
+/// One scenario: an exchange, a ledger, and at the points of the bus a bus.
+struct Scene<'a> {
+    venue: Venue,
+    kept: Kept,
+    bus: Option<(&'a Redis, usize)>,
+    at: &'a str,
+}
+
+impl<'a> Scene<'a> {
+    fn begin(at: &'a str, kept: Kept, buses: &'a Buses) -> Self {
+        let venue = kept.venue();
+        let bus = at.starts_with(PUBLISH).then(|| (&buses.redis, buses.next.fetch_add(1, Ordering::Relaxed)));
+        if let Some((redis, database)) = bus {
+            venue.tell(&bus_at(redis, database));
+        }
+        Self { venue, kept, bus, at }
+    }
+}
+
+/// A bus for each scenario that needs one: the databases of one server.
+struct Buses {
+    redis: Redis,
+    next: AtomicUsize,
+}
+
+impl Buses {
+    fn start() -> Self {
+        Self { redis: Redis::start(&[]), next: AtomicUsize::new(0) }
+    }
+}
+
 /// Sells all there is, for whoever runs in that folder.
-fn liquidate(state: &Path, worker: &mut Worker) {
+pub(super) fn liquidate(state: &Path, worker: &mut Worker) {
     let state = state.to_str().unwrap();
     until("the halt to be taken", || {
         let asked =
@@ -186,8 +222,18 @@ fn finish(venue: &Venue, state: &Path) -> Worker {
     worker
 }
 
-/// What is true of exchange and ledger when all is over.
-fn assert_settled(venue: &Venue, kept: &Kept, worker: Worker, at: &str) {
+/// What is true of exchange, ledger and bus when all is over.
+fn assert_settled(scene: &Scene<'_>, mut worker: Worker) {
+    let Scene { venue, kept, bus, at } = scene;
+    let trades = venue.trades(Side::Buy).len() + venue.trades(Side::Sell).len();
+    if let Some((redis, database)) = bus {
+        let key = Streams::of("default/real").orders;
+        until(&format!("{at}: every fill to be told"), || {
+            assert!(worker.try_ended().is_none(), "{at}: {}", worker.so_far().err);
+            (fills_told(&told(redis, *database, &key)) >= trades).then_some(())
+        });
+        assert_eq!(fills_told(&told(redis, *database, &key)), trades, "{at}: each fill is told once");
+    }
     worker.signal(Signal::SIGTERM);
     let ended = worker.ended();
     assert_eq!(ended.code, Some(0), "{at}: {}", ended.err);
@@ -204,63 +250,76 @@ fn assert_settled(venue: &Venue, kept: &Kept, worker: Worker, at: &str) {
     ids.dedup();
     assert_eq!(ids.len(), all, "{at}: an order was taken twice");
     let history = kept.history(venue);
-    let trades = venue.trades(Side::Buy).len() + venue.trades(Side::Sell).len();
     assert_eq!(history.fills.len(), trades, "{at}: each trade is booked once");
     assert!(history.open_orders.is_empty(), "{at}: {:?}", history.open_orders);
 }
 
-fn killed_at(at: &str, kept: &Kept) {
-    let venue = kept.venue();
-    if at.starts_with(LOOKUP) {
-        let before = "protect:unanswered:1:kill";
-        assert_killed(&reach(&venue, before).ended(), before);
-        let again = Worker::spawn(venue.command(&venue.state()).env(VARIABLE, at));
-        assert_killed(&again.ended(), at);
-    } else {
-        assert_killed(&reach(&venue, at).ended(), at);
+/// Killed at one point after the other, each time by a worker of its own; the next one brings it to its end.
+fn killed_at(scene: &Scene<'_>) {
+    let venue = &scene.venue;
+    let mut points = scene.at.split(' ');
+    let first = points.next().unwrap_or_default();
+    assert_killed(&reach(venue, first).ended(), scene.at);
+    for next in points {
+        let again = Worker::spawn(venue.command(&venue.state()).env(VARIABLE, next));
+        assert_killed(&again.ended(), scene.at);
     }
-    let worker = finish(&venue, &venue.state());
-    assert_settled(&venue, kept, worker, at);
+    let worker = finish(venue, &venue.state());
+    assert_settled(scene, worker);
 }
 
 /// It stands still there, another does its work, and it goes on, not knowing of anything.
-fn stopped_at(at: &str, kept: &Kept) {
-    let venue = kept.venue();
-    let zombie = reach(&venue, at);
+fn stopped_at(scene: &Scene<'_>) {
+    let (venue, at) = (&scene.venue, scene.at);
+    let mut points = at.rsplit(' ');
+    let last = points.next().unwrap_or_default();
+    if let Some(before) = points.next() {
+        assert_killed(&reach(venue, before).ended(), at);
+    }
+    let zombie = reach(venue, last);
     // What it signed may be sent by it when it wakes; a successor waits until that is worth nothing.
     let state = venue.state().with_file_name("successor");
-    let worker = finish(&venue, &state);
+    let worker = finish(venue, &state);
     zombie.signal(Signal::SIGCONT);
     let ended = zombie.ended();
     assert_eq!(ended.code, Some(1), "{at}: it must notice that it was succeeded: {}", ended.err);
     assert!(ended.err.contains("was taken over"), "{at}: {}", ended.err);
-    assert_settled(&venue, kept, worker, at);
+    assert_settled(scene, worker);
 }
 
-/// All there are at an exchange.
-fn points() -> Vec<&'static str> {
-    AT_START.into_iter().chain(TRADING).chain([LOOKUP]).collect()
+/// What leaves an order behind that the next start asks for.
+const LEFT_OPEN: &str = "protect:unanswered:1:kill";
+
+/// All there are at an exchange, in each place.
+fn everywhere(by: &str) -> Vec<String> {
+    let points = AT_START.into_iter().chain(TRADING).chain([PUBLISH, LOOKUP]);
+    points
+        .flat_map(|point| PLACES.map(|place| format!("{point}:{place}:1:{by}")))
+        .map(|at| if at.starts_with(LOOKUP) { format!("{LEFT_OPEN} {at}") } else { at })
+        .collect()
+}
+
+/// At a point of trading, and then at one of the start after it, when the effect is there and its answer is not.
+fn twice() -> Vec<String> {
+    let again = ["open-orders", "fills", "balances", "commit-rest"];
+    ["commit-intent", "commit-fill", "place", "protect"]
+        .into_iter()
+        .flat_map(|first| again.map(|then| format!("{first}:unanswered:1:kill {then}:unanswered:1:kill")))
+        .collect()
 }
 
 /// Plays all of them, several at a time.
-fn play(points: &[&'static str], by: &'static str, scenario: impl Fn(&str) + Sync) {
-    let all: Vec<String> =
-        points.iter().flat_map(|point| PLACES.map(|place| format!("{point}:{place}:1:{by}"))).collect();
-    let next = AtomicUsize::new(0);
+fn play(all: &[String], kept: impl Fn() -> Kept + Sync, scenario: impl Fn(&Scene<'_>) + Sync) {
+    let (next, buses) = (AtomicUsize::new(0), Buses::start());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(at) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    scenario(at);
+                    scenario(&Scene::begin(at, kept(), &buses));
                 }
             });
         }
     });
-}
-
-#[test]
-fn killed_at_each_point_at_an_exchange() {
-    play(&points(), "kill", |at| killed_at(at, &Kept::File));
 }
 
 fn in_databases() -> impl Fn() -> Kept + Sync {
@@ -269,13 +328,21 @@ fn in_databases() -> impl Fn() -> Kept + Sync {
 }
 
 #[test]
+fn killed_at_each_point_at_an_exchange() {
+    play(&everywhere("kill"), || Kept::File, killed_at);
+}
+
+#[test]
 fn killed_at_each_point_at_an_exchange_with_the_ledger_in_a_database() {
-    let kept = in_databases();
-    play(&points(), "kill", |at| killed_at(at, &kept()));
+    play(&everywhere("kill"), in_databases(), killed_at);
+}
+
+#[test]
+fn killed_again_while_it_recovers() {
+    play(&twice(), || Kept::File, killed_at);
 }
 
 #[test]
 fn stopped_at_each_point_while_another_takes_over() {
-    let kept = in_databases();
-    play(&TRADING, "stop", |at| stopped_at(at, &kept()));
+    play(&everywhere("stop"), in_databases(), stopped_at);
 }

@@ -19,6 +19,7 @@ use tradewind_venue_simulator::faults::Fault;
 mod bus;
 mod crash_points;
 mod database_killed;
+mod manners;
 #[path = "../../../worker/ledger/tests/common/mariadb.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the ledger's own tests use the rest")]
 mod mariadb;

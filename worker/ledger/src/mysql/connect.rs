@@ -16,14 +16,28 @@ const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBST
 const READ_COMMITTED: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 const REPEATABLE_READ: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
 
-pub(super) async fn connect(server: &MysqlServer, place: &Place) -> Result<MySqlConnection, LedgerError> {
+/// A process that is paused in the midst of a transaction holds the ledger's rows as long as its connection lives. The
+/// server ends it after this many seconds, longer than a commit is tried for, so that a successor can open the ledger.
+/// MySQL has no such setting and takes it for a comment: there a successor waits for TCP to give up.
+const NOT_IDLE: &str = "SET SESSION autocommit = 1 /*M!100300 , SESSION idle_transaction_timeout = 10 */";
+
+/// A server, and what its connections are for.
+#[derive(Debug, Clone)]
+pub struct Door {
+    pub(super) server: MysqlServer,
+    /// Readers hold no rows that anybody waits for, and may be slow to take in what they read.
+    pub(super) writes: bool,
+}
+
+pub(super) async fn connect(door: &Door, place: &Place) -> Result<MySqlConnection, LedgerError> {
+    let Door { server, writes } = door;
     let options = options(server, place)?;
     let mut conn = options.connect().await.map_err(|e| fault::connecting(place, e))?;
     let level = match server.isolation {
         Isolation::ReadCommitted => READ_COMMITTED,
         Isolation::RepeatableRead => REPEATABLE_READ,
     };
-    for sql in [SESSION, level] {
+    for sql in [SESSION, level].into_iter().chain(writes.then_some(NOT_IDLE)) {
         conn.execute(sql).await.map_err(|e| fault::connecting(place, e))?;
     }
     Ok(conn)

@@ -117,16 +117,16 @@ pub enum AppendOnly {
 }
 
 impl Dialect for MySql {
-    type Door = MysqlServer;
+    type Door = connect::Door;
     type Lock = ();
     const REMOTE: bool = true;
 
-    async fn connect(door: &MysqlServer, place: &Place) -> Result<MySqlConnection, LedgerError> {
+    async fn connect(door: &connect::Door, place: &Place) -> Result<MySqlConnection, LedgerError> {
         connect::connect(door, place).await
     }
 
-    fn patience(door: &MysqlServer) -> Patience {
-        door.patience
+    fn patience(door: &connect::Door) -> Patience {
+        door.server.patience
     }
 
     async fn begin_reading(conn: &mut MySqlConnection) -> Result<Transaction<'_, MySql>, sqlx::Error> {

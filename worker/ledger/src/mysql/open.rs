@@ -6,6 +6,7 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::{Connection, MySql};
 use tradewind_core::time::Timestamp;
 
+use super::connect::Door;
 use super::{MysqlLedger, MysqlOptions, MysqlReader, MysqlServer, connect, fault, schema};
 use crate::backup::Backup;
 use crate::chain::Value;
@@ -41,7 +42,8 @@ async fn take_over(
     opener: &Opener,
     owner: Owner,
 ) -> Result<MysqlLedger, LedgerError> {
-    let mut conn = connect::connect(server, place).await?;
+    let door = Door { server: server.clone(), writes: true };
+    let mut conn = connect::connect(&door, place).await?;
     schema::bring_up(&mut conn, place).await?;
     let number = match number(&mut conn, place, &opener.account_name).await? {
         Some(number) => number,
@@ -51,7 +53,7 @@ async fn take_over(
     let mut scope = Scope::<MySql> { conn: &mut conn, context: &mut context };
     let identity = open::adopt(&mut scope, opener, owner).await?;
     Ok(MysqlLedger {
-        db: Db::new(conn, server.clone(), context),
+        db: Db::new(conn, door, context),
         identity,
         cache: None,
         tap: Arc::default(),
@@ -64,13 +66,14 @@ async fn take_over(
 pub(super) async fn reader(server: &MysqlServer, name: &str) -> Result<MysqlReader, LedgerError> {
     let place = server.place(name);
     let look = async {
-        let mut conn = connect::connect(server, &place).await?;
+        let door = Door { server: server.clone(), writes: false };
+        let mut conn = connect::connect(&door, &place).await?;
         let missing = || LedgerError::Missing { place: place.clone() };
         if schema::check(&mut conn, &place).await? < schema::SCHEMA {
             return Err(missing());
         }
         let number = number(&mut conn, &place, name).await?.ok_or_else(missing)?;
-        Ok(MysqlReader { db: Db::new(conn, server.clone(), Context::new(place.clone(), Some(number))) })
+        Ok(MysqlReader { db: Db::new(conn, door, Context::new(place.clone(), Some(number))) })
     };
     within(server, &place, look).await
 }
@@ -112,7 +115,7 @@ async fn found(conn: &mut MySqlConnection, place: &Place, opener: &Opener) -> Re
 pub(super) async fn restore(server: &MysqlServer, backup: Backup, now: Timestamp) -> Result<(), LedgerError> {
     let place = server.place(backup.account_name());
     let sql = |e| fault::sql(&place, e);
-    let mut conn = connect::connect(server, &place).await?;
+    let mut conn = connect::connect(&Door { server: server.clone(), writes: true }, &place).await?;
     schema::bring_up(&mut conn, &place).await?;
     let mut tx = conn.begin().await.map_err(sql)?;
     let mut context = Context::new(place.clone(), None);
