@@ -154,6 +154,8 @@ pub enum Reason {
     OrderFilled,
     /// The venue refused an order.
     OrderRejected,
+    /// The worker did not send an order that the venue does not take.
+    OrderDenied,
     /// Bars come in as they should.
     Streaming,
     /// The market data has no such instrument, or not this bar length; the strategy does not run.

@@ -344,12 +344,13 @@ impl Observer for Board {
             Record::External(external) => tracing::warn!(?external, "not ours: recorded, not counted"),
             Record::Fill { intent, fill } => self.on_fill(state, *intent, fill),
             Record::Transition(transition) => {
-                if transition.to == OrderState::Rejected {
-                    tracing::warn!(
-                        intent = transition.intent.0,
-                        detail = transition.detail,
-                        "rejected by the venue"
-                    );
+                let refused = match transition.to {
+                    OrderState::Rejected => Some("rejected by the venue"),
+                    OrderState::Denied => Some("denied: the venue would not take it"),
+                    _ => None,
+                };
+                if let Some(message) = refused {
+                    tracing::warn!(intent = transition.intent.0, detail = transition.detail, "{message}");
                 }
                 if transition.to == OrderState::Cancelled
                     && self.log
@@ -470,6 +471,7 @@ fn state_text(state: OrderState) -> &'static str {
         OrderState::Cancelled => "cancelled",
         OrderState::Expired => "expired",
         OrderState::Rejected => "rejected",
+        OrderState::Denied => "denied",
         OrderState::Unknown => "unknown",
         OrderState::Absent => "absent",
     }

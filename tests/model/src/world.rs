@@ -202,7 +202,8 @@ impl World {
 
     /// What the ledger holds for never executed and never to be is not at the venue.
     fn none_lost(&self) -> bool {
-        let gone = |row: &&Row| matches!(row.state, OrderState::Absent | OrderState::Rejected);
+        let gone =
+            |row: &&Row| matches!(row.state, OrderState::Absent | OrderState::Rejected | OrderState::Denied);
         self.ledger.rows.iter().filter(gone).all(|row| {
             !self.placed.iter().any(|p| (p.intent, p.born) == (row.intent, row.born) && p.matters())
         })

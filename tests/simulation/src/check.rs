@@ -239,7 +239,10 @@ fn at_rest(sim: &Sim, kept: &mut Kept) -> Result<(), Broken> {
 fn no_intent_lost(sim: &Sim, kept: &Kept) -> Result<(), Broken> {
     for order in &sim.exchange.borrow().orders {
         let Some((id, state)) = kept.orders.get(&order.intent) else { continue };
-        let gone = matches!(state, OrderState::Absent | OrderState::Rejected | OrderState::Intended);
+        let gone = matches!(
+            state,
+            OrderState::Absent | OrderState::Rejected | OrderState::Denied | OrderState::Intended
+        );
         if gone && *id == order.id && (order.is_open() || order.filled().0 > 0) {
             return Err(Broken::Lost { intent: order.intent, state: state.to_string() });
         }

@@ -191,6 +191,7 @@ mod tests {
         ),
         (OrderState::Unknown, OrderState::Cancelled, "as before"),
         (OrderState::Unknown, OrderState::Expired, "as before"),
+        (OrderState::Sent, OrderState::Denied, "this venue takes every order that the engine makes"),
         (OrderState::Unknown, OrderState::Rejected, "this venue keeps no order that it refused"),
         (OrderState::Cancelled, OrderState::Filled, "this venue's word of how much was executed is true"),
         (OrderState::Expired, OrderState::Filled, "as before"),
@@ -213,6 +214,7 @@ mod tests {
             OrderInput::Expire { missing: some },
             OrderInput::Lapse,
             OrderInput::Reject,
+            OrderInput::Deny,
             OrderInput::LoseTrack,
             OrderInput::NotFound { asked_at: Timestamp(i64::MAX) },
         ]

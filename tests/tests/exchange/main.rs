@@ -16,9 +16,12 @@ use tradewind_tests::{block_on, books, until};
 use tradewind_venue_simulator::exchange::{Kind, Side};
 use tradewind_venue_simulator::faults::Fault;
 
+#[path = "../../../worker/ledger/tests/common/authority.rs"]
+mod authority;
 mod bus;
 mod crash_points;
 mod database_killed;
+mod database_refused;
 mod manners;
 #[path = "../../../worker/ledger/tests/common/mariadb.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the ledger's own tests use the rest")]

@@ -35,8 +35,8 @@ fn assert_sound(venue: &Venue, ours: impl Fn(&str) -> bool) {
     let ids: BTreeSet<_> = orders.iter().map(|order| &order.client_order_id).collect();
     assert_eq!(ids.len(), orders.len(), "an order is doubled: {orders:?}");
     let trades = [venue.trades(Side::Buy), venue.trades(Side::Sell)].concat();
-    let traded = trades.iter().filter(|trade| ours(&trade.client_order_id)).count();
-    assert_eq!(books::history(&venue.state()).fills.len(), traded, "each trade is booked once");
+    let of_ours = trades.iter().filter(|trade| ours(&trade.client_order_id)).count();
+    assert_eq!(books::history(&venue.state()).fills.len(), of_ours, "each trade is booked once");
 }
 
 #[test]

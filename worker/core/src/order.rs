@@ -323,6 +323,8 @@ pub enum OrderState {
     Expired,
     /// Refused by the venue.
     Rejected,
+    /// Refused by us when it was to be sent, as an order that the venue does not take: it never left.
+    Denied,
     /// Sent, and nobody knows what came of it.
     Unknown,
     /// The venue has proven not to have it.
@@ -337,7 +339,12 @@ impl OrderState {
 
     /// Whether nothing can happen to the order any more, but for late fills.
     pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Filled | Self::Cancelled | Self::Expired | Self::Rejected | Self::Absent)
+        match self {
+            Self::Intended | Self::Sent | Self::Accepted | Self::PartiallyFilled | Self::Unknown => false,
+            Self::Filled | Self::Cancelled | Self::Expired | Self::Rejected | Self::Denied | Self::Absent => {
+                true
+            }
+        }
     }
 }
 
@@ -402,6 +409,11 @@ pub enum OrderUpdate {
         /// Its code, as listed in the adapter's outcome table.
         code: smol_str::SmolStr,
         /// Its words.
+        message: String,
+    },
+    /// It cannot be sent as it is: nothing left the worker. Not the venue's word, but what its adapter knows of it.
+    Denied {
+        /// What the venue would not take.
         message: String,
     },
     /// It ended the order on our cancel.

@@ -125,6 +125,8 @@ pub enum Stage {
     Expired,
     /// Refused by the venue.
     Rejected,
+    /// Refused by us when it was to be sent: it never left.
+    Denied,
     /// Sent, and nobody knows what came of it.
     Unknown {
         /// "Not found" counts when the venue was asked at this time or later.
@@ -168,6 +170,7 @@ impl Stage {
             Self::Cancelled => OrderState::Cancelled,
             Self::Expired => OrderState::Expired,
             Self::Rejected => OrderState::Rejected,
+            Self::Denied => OrderState::Denied,
             Self::Unknown { .. } => OrderState::Unknown,
             Self::Absent => OrderState::Absent,
         }
@@ -228,6 +231,8 @@ pub enum OrderInput {
     Lapse,
     /// The venue refused it.
     Reject,
+    /// It cannot be sent as it is, and nothing left the worker.
+    Deny,
     /// No answer that says what happened.
     LoseTrack,
     /// The venue answered a look-up: it does not have it, and its fills do not tell of it.
@@ -285,6 +290,7 @@ pub fn transition(from: Stage, input: OrderInput, terms: &VenueTerms) -> Result<
         (S::Cancelled, I::Cancel { .. }) | (S::Expired, I::Expire { .. }) => Ok(from),
         (S::Intended { .. } | S::Ready { .. }, I::Lapse) => Ok(S::Expired),
         (S::Sent { .. } | S::Unknown { .. }, I::Reject) => Ok(S::Rejected),
+        (S::Sent { .. }, I::Deny) => Ok(S::Denied),
         (S::Orphaned { signature } | S::Sent { signature }, I::LoseTrack) => {
             Ok(S::Unknown { not_found_from: terms.not_found_from(signature) })
         }
@@ -322,6 +328,7 @@ impl Life {
             OrderState::Cancelled => Stage::Cancelled,
             OrderState::Expired => Stage::Expired,
             OrderState::Rejected => Stage::Rejected,
+            OrderState::Denied => Stage::Denied,
             OrderState::Absent => Stage::Absent,
         };
         Self { stage, attempt }

@@ -27,6 +27,7 @@ fn stages() -> Vec<Stage> {
         Stage::Cancelled,
         Stage::Expired,
         Stage::Rejected,
+        Stage::Denied,
         Stage::Unknown { not_found_from: TERMS.not_found_from(signature) },
         Stage::Absent,
     ]
@@ -48,6 +49,7 @@ fn inputs() -> Vec<OrderInput> {
         I::Expire { missing: Quantity(3) },
         I::Lapse,
         I::Reject,
+        I::Deny,
         I::LoseTrack,
         I::NotFound { asked_at: Timestamp(60_000) },
     ]

@@ -456,19 +456,6 @@ fn cooldown_and_trades_a_day_are_counted_from_fills() {
 }
 
 #[test]
-fn an_exit_the_venue_refuses_is_tried_again_on_the_next_bar_and_not_in_a_loop() {
-    let mut desk = one();
-    desk.enter(0);
-    let effects = desk.bar(0, "90");
-    let sent = desk.durable(&effects).remove(0);
-    let effects =
-        desk.update(sent.client_order_id, OrderUpdate::Rejected { code: "X".into(), message: "no".into() });
-    assert!(intents(&effects).is_empty());
-    let effects = desk.bar(0, "89");
-    assert_eq!(intents(&effects)[0].purpose, Purpose::SignalExit);
-}
-
-#[test]
 fn fills_and_updates_of_orders_that_are_not_ours_are_reported_and_change_nothing() {
     let mut desk = one();
     desk.enter(0);

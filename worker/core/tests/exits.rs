@@ -212,3 +212,19 @@ fn a_resumed_halt_ends_its_liquidation_and_what_is_left_gets_its_stop_again() {
     let again = intents(&effects)[0];
     assert_eq!((again.purpose, again.quantity), (Purpose::StopLoss, Quantity(3_545)));
 }
+
+#[test]
+fn an_exit_that_is_refused_is_tried_again_on_the_next_bar_and_not_in_a_loop() {
+    let by_the_venue = OrderUpdate::Rejected { code: "X".into(), message: "no".into() };
+    let by_us = OrderUpdate::Denied { message: "no".into() };
+    for refusal in [by_the_venue, by_us] {
+        let mut desk = Desk::new(vec![strategy(1, &["BTC-USD"])], &["BTC-USD"]);
+        desk.warm(0);
+        desk.enter(0);
+        let effects = desk.bar(0, "90");
+        let sent = desk.durable(&effects).remove(0);
+        assert!(intents(&desk.update(sent.client_order_id, refusal)).is_empty());
+        let effects = desk.bar(0, "89");
+        assert_eq!(intents(&effects)[0].purpose, Purpose::SignalExit);
+    }
+}

@@ -254,12 +254,15 @@ impl Sink {
         let (type_, reason, action) = match transition.to {
             OrderState::Sent => (EventType::Normal, Reason::OrderSent, action(intent)),
             OrderState::Rejected => (EventType::Warning, Reason::OrderRejected, action(intent)),
+            OrderState::Denied => (EventType::Warning, Reason::OrderDenied, action(intent)),
             _ => return,
         };
         let Some(regarding) = self.strategy(state, intent.strategy) else { return };
         let mut text = order_text(state, intent);
-        if let (OrderState::Rejected, Some(detail)) = (transition.to, &transition.detail) {
-            text = format!("{text} rejected by the venue: {detail}");
+        match (transition.to, &transition.detail) {
+            (OrderState::Rejected, Some(detail)) => text = format!("{text} rejected by the venue: {detail}"),
+            (OrderState::Denied, Some(detail)) => text = format!("{text} {detail}"),
+            _ => {}
         }
         let related = Some(self.about.pod());
         self.note(Note { type_, reason, action, text, regarding, related });

@@ -28,6 +28,11 @@ pub enum PlaceOutcome {
         /// The venue's words.
         message: String,
     },
+    /// It was not sent and cannot be as it is: the venue takes no such order.
+    Denied {
+        /// What it would not take.
+        message: String,
+    },
     /// Nothing was executed: it was not sent, because the request budget is used up, the venue has banned us for a while
     /// or its clock is not known well enough to sign; or the venue stopped it at its gate, with a code that is listed as
     /// that. It may be sent later as it is.
@@ -49,6 +54,7 @@ impl From<PlaceOutcome> for OrderUpdate {
         match outcome {
             PlaceOutcome::Accepted { venue_order_id } => Self::Accepted { venue_order_id },
             PlaceOutcome::Rejected { code, message } => Self::Rejected { code, message },
+            PlaceOutcome::Denied { message } => Self::Denied { message },
             PlaceOutcome::Throttled { retry_at, message } => Self::Throttled { retry_at, message },
             PlaceOutcome::Unknown { message } => Self::Unknown { message },
         }

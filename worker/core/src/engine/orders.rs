@@ -171,6 +171,7 @@ impl State {
             OrderUpdate::Rejected { code, message } => {
                 (OrderInput::Reject, Some(format!("{code}: {message}")))
             }
+            OrderUpdate::Denied { message } => (OrderInput::Deny, Some(format!("not sent: {message}"))),
             OrderUpdate::Cancelled { executed } => (OrderInput::Cancel { missing: missing(executed) }, None),
             OrderUpdate::Expired { executed } => (OrderInput::Expire { missing: missing(executed) }, None),
             OrderUpdate::Unknown { message } => (OrderInput::LoseTrack, Some(message.clone())),
@@ -245,7 +246,8 @@ impl State {
     pub(super) fn after_end(&mut self, id: IntentId, effects: &mut Effects) {
         let Some(order) = self.orders.by_intent(id) else { return };
         let (strategy, slot, purpose) = (order.strategy, order.slot, order.intent.purpose);
-        let (refused, now) = (order.state() == OrderState::Rejected, self.now);
+        let refused = matches!(order.state(), OrderState::Rejected | OrderState::Denied);
+        let now = self.now;
         self.orders.settle(id);
         if let Some(held) = self.slot_mut(strategy, slot) {
             for guard in held.guards.iter_mut().filter(|g| g.order == Some(id)) {

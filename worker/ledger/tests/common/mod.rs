@@ -1,6 +1,7 @@
 //! Rows for tests, with hand-picked values. Shared by the suites of all ledgers.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod authority;
 pub(crate) mod mariadb;
 pub(crate) mod outbox;
 pub(crate) mod proxy;

@@ -180,6 +180,8 @@ fn an_order_is_told_when_it_is_sent_filled_and_refused() {
         step(1, OrderState::Filled, None),
         Record::Intent(intent(2)),
         step(2, OrderState::Rejected, Some("insufficient funds")),
+        Record::Intent(intent(3)),
+        step(3, OrderState::Denied, Some("not sent: too small")),
     ];
     for record in &records {
         sink.on_record(&state, record);
@@ -187,18 +189,20 @@ fn an_order_is_told_when_it_is_sent_filled_and_refused() {
     let id = "00000000-0000-0000-0000-00000000c0de";
     let order = format!("BUY 0.25 BTC-USD market (Entry), order {id}");
     let refused = format!("{order} rejected by the venue: insufficient funds");
+    let denied = format!("{order} not sent: too small");
     let notes = all(&mut notes);
     let expected = [
         ["OrderSent", &order],
         ["OrderFilled", "BUY 0.1 BTC-USD at 60000.1, fee 3.6 USD (Entry)"],
         ["OrderRejected", &refused],
+        ["OrderDenied", &denied],
     ];
     let expected = expected.map(|[reason, text]| {
         [reason, "TradingStrategy desk/trend", "Pod desk/paper-0", text].map(str::to_owned)
     });
     assert_eq!(notes.iter().map(words).collect::<Vec<_>>(), expected);
     let types: Vec<EventType> = notes.iter().map(|note| note.type_).collect();
-    assert_eq!(types, [EventType::Normal, EventType::Normal, EventType::Warning]);
+    assert_eq!(types, [EventType::Normal, EventType::Normal, EventType::Warning, EventType::Warning]);
     assert_eq!(notes[0].regarding.uid, Some(uid(1).to_string()));
 }
 

@@ -16,8 +16,6 @@ use crate::port::{
     AssetBalance, CancelOutcome, FillPage, Lookup, OpenOrders, OrderSnapshot, PlaceOutcome, Venue, VenueError,
 };
 
-/// The code of orders that never left.
-const NOT_SENT: &str = "NOT_SENT";
 /// "Unknown order sent.": ended before, or never there (errors.md).
 const CANCEL_REJECTED: i64 = -2011;
 /// "Order does not exist." (errors.md).
@@ -41,15 +39,6 @@ struct Sending {
 impl Sending {
     fn held(why: Held, words: String, wait: Millis) -> Self {
         Self { seen: Seen::Held(why), order_id: None, words, wait }
-    }
-}
-
-impl From<Sending> for (SmolStr, String) {
-    fn from(sending: Sending) -> Self {
-        match sending.seen {
-            Seen::Answer { body: Body::Error { code, message }, .. } => (format_smolstr!("{code}"), message),
-            _ => (SmolStr::new_static(NOT_SENT), sending.words),
-        }
     }
 }
 
@@ -93,8 +82,19 @@ impl BinanceUs {
             (Class::Rejected, _) => {
                 // The venue knows better than the rules we read.
                 self.rules_read_at = None;
-                let (code, message) = sending.into();
+                let (code, message) = match sending.seen {
+                    Seen::Answer { body: Body::Error { code, message }, .. } => {
+                        (format_smolstr!("{code}"), message)
+                    }
+                    // No row says so: all that are refusals list a code.
+                    _ => (SmolStr::default(), sending.words),
+                };
                 PlaceOutcome::Rejected { code, message }
+            }
+            (Class::Denied, _) => {
+                // As well may they have changed since.
+                self.rules_read_at = None;
+                PlaceOutcome::Denied { message: sending.words }
             }
             (Class::Throttled, _) => {
                 let retry_at = now.plus(sending.wait);

@@ -13,6 +13,8 @@ pub enum Class {
     Accepted,
     /// The venue does not have it and never will.
     Rejected,
+    /// We refuse it: the venue takes no such order, and nothing has left.
+    Denied,
     /// It was not executed, because it did not leave us or did not pass the venue's gate. It may be sent later as it is.
     Throttled,
     /// Nobody knows. It must be looked up.
@@ -173,7 +175,7 @@ const fn unknown(statuses: (u16, u16), body: Bodies, meaning: &'static str, sour
 
 /// The table. Order matters: the first row that fits decides.
 pub const TABLE: &[Row] = &[
-    held(Held::NotSendable, Class::Rejected, "the venue's filters would refuse it; it never left"),
+    held(Held::NotSendable, Class::Denied, "the venue's filters would refuse it; it never left"),
     held(Held::Budget, Class::Throttled, "the rest of the budget is kept for exits, cancels and look-ups"),
     held(Held::Banned, Class::Throttled, "whoever sends on after a 429 is banned for minutes to days"),
     held(Held::Clock, Class::Throttled, "a wrong timestamp is refused, or lives longer than we think"),
