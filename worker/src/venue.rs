@@ -70,6 +70,10 @@ impl Venue for AccountVenue {
         through(Point::Lookup, async { of_each!(self, venue => venue.lookup(order).await) }).await
     }
 
+    async fn search(&mut self, order: &OrderRef, since: Timestamp) -> Lookup {
+        through(Point::Lookup, async { of_each!(self, venue => venue.search(order, since).await) }).await
+    }
+
     async fn open_orders(&mut self) -> Result<OpenOrders, VenueError> {
         through(Point::OpenOrders, async { of_each!(self, venue => venue.open_orders().await) }).await
     }

@@ -38,6 +38,10 @@ struct World {
     answers: bool,
     /// Where the last order stands when it is looked up; none: it is not found.
     stands: Option<OrderState>,
+    /// It is found by a search only.
+    unlisted: bool,
+    /// From when on orders were searched for.
+    searched: Vec<i64>,
 }
 
 struct Exchange(Rc<RefCell<World>>);
@@ -63,18 +67,12 @@ impl Venue for Exchange {
 
     async fn lookup(&mut self, order: &OrderRef) -> Lookup {
         let world = self.0.borrow();
-        let (Some(state), Some(sent)) = (world.stands, world.sent.last()) else { return Lookup::NotFound };
-        assert_eq!(sent.client_order_id, order.client_order_id);
-        Lookup::Found(OrderSnapshot {
-            client_order_id: sent.client_order_id,
-            venue_order_id: "V1".into(),
-            symbol: sent.symbol.clone(),
-            side: sent.side,
-            kind: sent.kind,
-            quantity: sent.quantity,
-            filled: Quantity(0),
-            state,
-        })
+        if world.unlisted { Lookup::NotFound } else { world.find(order) }
+    }
+
+    async fn search(&mut self, order: &OrderRef, since: Timestamp) -> Lookup {
+        self.0.borrow_mut().searched.push(since.0);
+        self.0.borrow().find(order)
     }
 
     async fn open_orders(&mut self) -> Result<OpenOrders, VenueError> {
@@ -95,6 +93,23 @@ impl Venue for Exchange {
 
     async fn time(&mut self) -> Result<Timestamp, VenueError> {
         Ok(Timestamp(self.0.borrow().now))
+    }
+}
+
+impl World {
+    fn find(&self, order: &OrderRef) -> Lookup {
+        let (Some(state), Some(sent)) = (self.stands, self.sent.last()) else { return Lookup::NotFound };
+        assert_eq!(sent.client_order_id, order.client_order_id);
+        Lookup::Found(OrderSnapshot {
+            client_order_id: sent.client_order_id,
+            venue_order_id: "V1".into(),
+            symbol: sent.symbol.clone(),
+            side: sent.side,
+            kind: sent.kind,
+            quantity: sent.quantity,
+            filled: Quantity(0),
+            state,
+        })
     }
 }
 
@@ -205,7 +220,7 @@ async fn rise(world: &Rc<RefCell<World>>, driver: &mut Driver<MemoryLedger, Exch
 }
 
 fn world(answers: bool) -> Rc<RefCell<World>> {
-    Rc::new(RefCell::new(World { now: START + 4 * MINUTE, sent: Vec::new(), answers, stands: None }))
+    Rc::new(RefCell::new(World { now: START + 4 * MINUTE, answers, ..World::default() }))
 }
 
 #[tokio::test]
@@ -257,6 +272,25 @@ async fn an_order_of_unknown_outcome_is_sent_again_only_when_its_signature_skew_
     let sent = world.borrow().sent.clone();
     assert_eq!(sent.len(), 2);
     assert_eq!(sent[0].client_order_id, sent[1].client_order_id);
+}
+
+#[tokio::test]
+async fn an_order_that_is_not_found_by_its_id_is_searched_for_before_it_is_sent_again() {
+    let world = world(true);
+    let mut driver = settled(&world).await;
+    world.borrow_mut().answers = false;
+    rise(&world, &mut driver).await;
+    world.borrow_mut().unlisted = true;
+    world.borrow_mut().stands = Some(OrderState::Accepted);
+    let sent_at = START + 5 * MINUTE + 1_000;
+    world.borrow_mut().now = sent_at + 10_500;
+    driver.settle_unknown().await.unwrap();
+    assert!(world.borrow().searched.is_empty(), "not found proves nothing yet");
+    world.borrow_mut().now = sent_at + 10_501;
+    driver.settle_unknown().await.unwrap();
+    assert_eq!(driver.state.open_orders()[0].state, OrderState::Accepted);
+    assert_eq!(world.borrow().sent.len(), 1);
+    assert_eq!(world.borrow().searched, [sent_at - 60_000], "from a minute before it was signed");
 }
 
 #[tokio::test]

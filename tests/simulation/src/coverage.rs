@@ -38,6 +38,8 @@ pub enum Fault {
     HiddenByLag,
     /// The venue no longer knew the id of an order that had ended.
     ForgottenId,
+    /// The venue did not find an order by its id that was there.
+    NotFoundById,
     /// The clock of a process's machine was set.
     ClockStep,
     /// The ledger lost its last commit.

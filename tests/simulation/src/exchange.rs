@@ -44,6 +44,8 @@ pub(crate) struct Placed {
     pub(crate) story: Vec<(Timestamp, OrderState, Quantity)>,
     /// Whether a stop was set off.
     triggered: bool,
+    /// Whether the venue does not find it by its id, though it is there.
+    pub(crate) unlisted: bool,
 }
 
 impl Placed {
@@ -53,6 +55,10 @@ impl Placed {
 
     pub(crate) fn filled(&self) -> Quantity {
         self.story.last().map_or(Quantity::ZERO, |(_, _, filled)| *filled)
+    }
+
+    pub(crate) fn accepted_at(&self) -> Timestamp {
+        self.story.first().map_or(Timestamp(i64::MIN), |(at, _, _)| *at)
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -203,6 +209,7 @@ fn accept(sim: &Rc<Sim>, letter: &Letter) -> usize {
         quantity: request.quantity,
         story: vec![(sim.now(), OrderState::Accepted, Quantity::ZERO)],
         triggered: false,
+        unlisted: sim.plan.unlisted(number),
     };
     sim.say(|| {
         format!(

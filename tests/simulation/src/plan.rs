@@ -94,6 +94,8 @@ pub(crate) struct Plan {
     pub(crate) lags: bool,
     /// Whether ids of orders that have ended are forgotten.
     pub(crate) forgets: bool,
+    /// How many orders of a thousand are not found by their id.
+    pub(crate) unlisted: u32,
     pub(crate) fees: FeeConfig,
     pub(crate) rules: Vec<InstrumentRules>,
     pub(crate) config: Config,
@@ -123,6 +125,7 @@ impl Plan {
             numbering: dice.one_of(&[Numbering::Account, Numbering::Instrument], Numbering::Account),
             lags: dice.chance(700),
             forgets: dice.chance(500),
+            unlisted: Dice::new(seed, 5).one_of(&[0, 0, 100, 500], 0),
             config: config(&mut dice, &fees)?,
             fees,
             rules: rules?,
@@ -131,11 +134,18 @@ impl Plan {
 }
 
 impl Plan {
+    /// Whether the venue's order of that number is one that it does not find by its id.
+    pub(crate) fn unlisted(&self, number: usize) -> bool {
+        let number = u64::try_from(number).unwrap_or(u64::MAX);
+        Dice::new(self.seed.wrapping_add(number.wrapping_mul(0x9E37_79B9)), 6).chance(self.unlisted)
+    }
+
     /// As [`Self::of`], with faults of one kind alone, and a stop at the venue for every position.
     pub(crate) fn disturbed_by(seed: u64, kind: Disturbance) -> Option<Self> {
         let mut plan = Self::of(seed)?;
         plan.odds = kind.odds();
         plan.lags = kind == Disturbance::LaggingQueries;
+        plan.unlisted = 0;
         plan.config.strategies.iter_mut().for_each(|strategy| strategy.protection = Protection::AtVenue);
         Some(plan)
     }

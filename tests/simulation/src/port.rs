@@ -118,6 +118,10 @@ fn look_up(sim: &Sim, order: &OrderRef, then: Timestamp) -> Lookup {
     let mut known = false;
     for placed in of_id {
         known = true;
+        if placed.unlisted {
+            sim.count(Fault::NotFoundById);
+            continue;
+        }
         if exchange::forgotten(sim, placed, sim.now()) {
             sim.count(Fault::ForgottenId);
             continue;
@@ -129,6 +133,17 @@ fn look_up(sim: &Sim, order: &OrderRef, then: Timestamp) -> Lookup {
     }
     sim.say(|| format!("venue: does not show {} (known: {known})", order.client_order_id));
     Lookup::NotFound
+}
+
+/// The history of orders: what the venue accepted since that time, by a clock that may be wrong by the skew, as it showed
+/// then. Ids that are forgotten are so here too.
+fn search(sim: &Sim, order: &OrderRef, since: Timestamp, then: Timestamp) -> Lookup {
+    let exchange = sim.exchange.borrow();
+    let mut of_id = exchange.orders.iter().rev().filter(|placed| {
+        let forgotten = exchange::forgotten(sim, placed, sim.now());
+        placed.id == order.client_order_id && placed.accepted_at() >= since && !forgotten
+    });
+    of_id.find_map(|placed| snapshot(placed, then)).map_or(Lookup::NotFound, Lookup::Found)
 }
 
 fn page(sim: &Sim, cursor: &FillCursor, then: Timestamp) -> FillPage {
@@ -207,6 +222,12 @@ impl Venue for SimVenue {
     async fn lookup(&mut self, order: &OrderRef) -> Lookup {
         let order = order.clone();
         let found = self.read("an order", move |sim, then| look_up(sim, &order, then)).await;
+        found.unwrap_or_else(|error| Lookup::Unknown { message: error.to_string() })
+    }
+
+    async fn search(&mut self, order: &OrderRef, since: Timestamp) -> Lookup {
+        let order = order.clone();
+        let found = self.read("orders", move |sim, then| search(sim, &order, since, then)).await;
         found.unwrap_or_else(|error| Lookup::Unknown { message: error.to_string() })
     }
 

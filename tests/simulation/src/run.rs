@@ -19,6 +19,9 @@ use crate::plan::{BAR, BARS, Plan, REST};
 use crate::sim::{Process, Sim, What};
 use crate::worker;
 
+/// The most processes that live at one time.
+const AT_ONCE: usize = 6;
+
 /// What came of a run.
 #[derive(Debug)]
 pub struct Outcome {
@@ -105,6 +108,10 @@ impl Hall {
     }
 
     fn start(&mut self) {
+        // Where processes often stand still and are often taken over, each would call up the next ones without end.
+        if self.lives.contains_key(&self.current) && self.lives.len() >= AT_ONCE {
+            return;
+        }
         // Also one that was succeeded and has not noticed.
         let beside = !self.lives.is_empty();
         self.current = Process(self.current.0 + 1);

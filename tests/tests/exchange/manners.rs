@@ -68,6 +68,15 @@ fn an_entry_without_an_answer_is_bought_once_whatever_the_exchange_does_with_ids
 }
 
 #[test]
+fn an_entry_that_is_not_found_by_its_id_is_found_among_all_orders_and_not_sent_again() {
+    let venue = Venue::start();
+    venue.world(|world| world.desk.exchange.behaviour.finds_by_client_id = false);
+    venue.strike_order(Fault::DropAfter);
+    stop(guarded(&venue));
+    bought_once(&venue);
+}
+
+#[test]
 fn orders_are_signed_by_the_time_of_the_exchange() {
     // A signature of this machine's time would come from a future that it refuses, or have next to no life left.
     for offset in [-4_000, 4_500] {

@@ -283,9 +283,10 @@ impl Desk {
         let (Some(symbol), Some(id)) = (parameters.get("symbol"), parameters.id()) else {
             return missing("origClientOrderId");
         };
+        let listed = matches!(id, Id::Order(_)) || self.exchange.behaviour.finds_by_client_id;
         match self.exchange.find(symbol, id, now) {
-            Some(order) => Answer::ok(replies::queried(order)),
-            None => Answer::error(400, -2013, "Order does not exist."),
+            Some(order) if listed => Answer::ok(replies::queried(order)),
+            _ => Answer::error(400, -2013, "Order does not exist."),
         }
     }
 

@@ -72,6 +72,7 @@ fn order(purpose: Purpose) -> OrderView {
         attempt: Attempt(1),
         filled: Quantity(0),
         is_ending: false,
+        not_found_from: None,
     }
 }
 

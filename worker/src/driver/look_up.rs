@@ -5,22 +5,31 @@
 
 use tradewind_core::engine::OrderView;
 use tradewind_core::order::{ClientOrderId, OrderKind, OrderRef, OrderState, OrderUpdate, Purpose};
-use tradewind_core::time::Timestamp;
+use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::Ledger;
 use tradewind_venues::driven::DrivenVenue;
 use tradewind_venues::port::{Lookup, OrderSnapshot};
 
 use super::{Driver, DriverError, Observer};
 
+/// Orders are searched for from so long before they were signed: another worker may have signed it, by another clock.
+const EARLIER: Millis = Millis(60_000);
 /// The code of a refusal that was looked up, not answered.
 const REFUSED: &str = "REJECTED";
 
 impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
-    /// Takes in where the order stands at the venue. Fills are read after the answer: an order that filled and was
-    /// forgotten between the two is then known by its fills.
+    /// Takes in where the order stands at the venue. One that is not found by its id is searched for before that ends it,
+    /// among all orders since it was signed. Fills are read last: an order that filled and was forgotten between any two is
+    /// known by them.
     pub(super) async fn look_up(&mut self, order: &OrderRef) -> Result<(), DriverError> {
         let (asked_at, id) = (self.now(), order.client_order_id);
-        let answer = self.venue.lookup(order).await;
+        let answer = match self.venue.lookup(order).await {
+            Lookup::NotFound => match self.search_from(id, asked_at) {
+                Some(since) => self.venue.search(order, since).await,
+                None => Lookup::NotFound,
+            },
+            answer => answer,
+        };
         self.take_fills().await?;
         match answer {
             Lookup::Found(snapshot) => self.take_snapshot(&snapshot),
@@ -35,6 +44,18 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
             Lookup::Unknown { message } => return Err(DriverError::Unsettled { order: id, message }),
         }
         Ok(())
+    }
+
+    /// From when on to search for an order, if "not found" would end it or begin to.
+    fn search_from(&self, id: ClientOrderId, asked_at: Timestamp) -> Option<Timestamp> {
+        let order = self.state.open_orders().into_iter().find(|order| order.intent.client_order_id == id)?;
+        let signed_at = match order.not_found_from {
+            Some(from) if asked_at < from => return None,
+            Some(from) => self.state.terms().signed_at(from),
+            None if order.state.is_at_the_venue() => order.intent.decided_at,
+            None => return None,
+        };
+        Some(signed_at.plus(Millis(-EARLIER.0)))
     }
 
     /// The venue does not know an order that it had accepted. One that is still missed when the lag is over has ended, and

@@ -190,6 +190,10 @@ pub trait Venue {
     /// Asks for one order, open or ended. [`Lookup::NotFound`] only when the venue answered so.
     async fn lookup(&mut self, order: &OrderRef) -> Lookup;
 
+    /// Looks for an order that was not found by its id among all orders of its instrument since then, open or ended. Asked
+    /// before "not found" ends an order: an index of ids may be late, or forget.
+    async fn search(&mut self, order: &OrderRef, since: Timestamp) -> Lookup;
+
     /// All orders that are open.
     async fn open_orders(&mut self) -> Result<OpenOrders, VenueError>;
 

@@ -125,6 +125,8 @@ pub struct Balance {
 pub struct Behaviour {
     /// Which repeated client order ids are refused.
     pub dedupe: Dedupe,
+    /// Whether orders are found by the ids of clients. The history of orders tells of them all the same.
+    pub finds_by_client_id: bool,
     /// How long after its acceptance an order, or a trade, is not seen by queries, in milliseconds.
     pub query_lag_ms: i64,
     /// Added to the machine's clock, in milliseconds.
@@ -147,6 +149,7 @@ impl Default for Behaviour {
     fn default() -> Self {
         Self {
             dedupe: Dedupe::default(),
+            finds_by_client_id: true,
             query_lag_ms: 0,
             clock_offset_ms: 0,
             fill_percent: 100,

@@ -118,6 +118,8 @@ pub struct OrderView {
     pub filled: Quantity,
     /// Whether it has ended at the venue, which executed more of it than has filled here: its fills must be read.
     pub is_ending: bool,
+    /// From when on the venue's "not found" counts, where nobody knows what came of it.
+    pub not_found_from: Option<Timestamp>,
 }
 
 pub(super) fn order_view(order: &Order) -> OrderView {
@@ -127,6 +129,7 @@ pub(super) fn order_view(order: &Order) -> OrderView {
         attempt: order.life.attempt(),
         filled: order.filled,
         is_ending: order.life.is_ending(),
+        not_found_from: order.life.not_found_from(),
     }
 }
 

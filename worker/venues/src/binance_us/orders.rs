@@ -219,6 +219,29 @@ impl BinanceUs {
     }
 }
 
+impl BinanceUs {
+    /// The latest of that id among the orders of its symbol since then, by our clock. A page that is full may not show it,
+    /// and proves nothing.
+    async fn try_search(&mut self, order: &OrderRef, since: Timestamp) -> Result<Lookup, BinanceError> {
+        const WHAT: &str = "the orders";
+        let wrong = |source| BinanceError::Reply { what: WHAT, source };
+        let rules = self.rules(&order.symbol)?.clone();
+        let signed_at = self.signing_time().await?;
+        let exact = request::all_orders(self.clock.venue_time_of(since, self.now())?, signed_at, &rules);
+        let answer = self.read(WHAT, &exact, Need::Urgent).await?;
+        let orders = reply::orders(&answer.body).map_err(wrong)?;
+        let full = orders.len() >= request::ORDERS_PAGE;
+        let of_id = orders.into_iter().filter(|found| found.is(order.client_order_id, &rules));
+        let Some(found) = of_id.max_by_key(|found| found.order_id) else {
+            let message = format!("{} orders since then, and perhaps more", request::ORDERS_PAGE);
+            return Ok(if full { Lookup::Unknown { message } } else { Lookup::NotFound });
+        };
+        self.remember(&rules, found.order_id, Owner::Worker(order.client_order_id));
+        // By its id it is ours.
+        Ok(found.snapshot(&rules).map_err(wrong)?.map_or(Lookup::NotFound, Lookup::Found))
+    }
+}
+
 impl DrivenVenue for BinanceUs {
     fn clock(&self) -> Option<Timestamp> {
         Some(self.now())
@@ -246,6 +269,11 @@ impl Venue for BinanceUs {
             Ok(None) => Lookup::NotFound,
             Err(error) => Lookup::Unknown { message: error.to_string() },
         }
+    }
+
+    async fn search(&mut self, order: &OrderRef, since: Timestamp) -> Lookup {
+        let found = self.try_search(order, since).await;
+        found.unwrap_or_else(|error| Lookup::Unknown { message: error.to_string() })
     }
 
     async fn open_orders(&mut self) -> Result<OpenOrders, VenueError> {

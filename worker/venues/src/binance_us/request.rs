@@ -226,6 +226,15 @@ pub fn open_orders(signed_at: Timestamp, rules: &SymbolRules) -> ExactRequest {
     ExactRequest::new(Method::Get, "/api/v3/openOrders", 3, query).signed(signed_at, RECV_WINDOW)
 }
 
+/// The most orders one answer has.
+pub const ORDERS_PAGE: usize = 1000;
+
+/// Asks for the orders of one symbol since that time of the venue's, open and ended, oldest first.
+pub fn all_orders(since: Timestamp, signed_at: Timestamp, rules: &SymbolRules) -> ExactRequest {
+    let query = format!("symbol={}&startTime={}&limit={ORDERS_PAGE}", rules.venue_symbol, since.0);
+    ExactRequest::new(Method::Get, "/api/v3/allOrders", 10, query).signed(signed_at, RECV_WINDOW)
+}
+
 /// Which trades are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trades {

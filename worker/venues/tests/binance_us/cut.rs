@@ -21,9 +21,10 @@ enum Question {
     Offered,
     Cancel,
     LookUp,
+    Search,
 }
 
-const QUESTIONS: [Question; 9] = [
+const QUESTIONS: [Question; 10] = [
     Question::OpenOrders,
     Question::Trades,
     Question::OwnerOfTrades,
@@ -33,12 +34,13 @@ const QUESTIONS: [Question; 9] = [
     Question::Offered,
     Question::Cancel,
     Question::LookUp,
+    Question::Search,
 ];
 
 impl Question {
     fn whole(self) -> String {
         match self {
-            Self::OpenOrders => format!("[{}]", ours("order_query")),
+            Self::OpenOrders | Self::Search => format!("[{}]", ours("order_query")),
             Self::Trades => sample("fill"),
             Self::OwnerOfTrades => ours("order_query").replace("418822002", "418822001"),
             Self::Balances => sample("balances"),
@@ -86,6 +88,10 @@ impl Question {
                 !matches!(desk.venue.cancel(&named(), now).await, CancelOutcome::Unknown { .. })
             }
             Self::LookUp => !matches!(desk.venue.lookup(&named()).await, Lookup::Unknown { .. }),
+            Self::Search => {
+                let since = desk.time();
+                !matches!(desk.venue.search(&named(), since).await, Lookup::Unknown { .. })
+            }
         }
     }
 }

@@ -58,6 +58,29 @@ async fn the_duplicate_of_an_open_order_is_looked_up_and_not_taken_for_a_refusal
 }
 
 #[tokio::test]
+async fn an_order_is_searched_for_among_all_since_that_time_and_a_full_page_proves_nothing() {
+    let mut desk = Desk::ready().await;
+    let since = desk.time();
+    // Of two with one id the later one counts.
+    let other = ours("order_query").replace("418822002", "418822001").replace("PARTIALLY_FILLED", "EXPIRED");
+    desk.server.then(Act::json(200, format!("[{},{other}]", ours("order_query"))));
+    let Lookup::Found(found) = desk.venue.search(&named(), since).await else { panic!() };
+    assert_eq!((found.venue_order_id.as_str(), found.state), ("418822002", OrderState::PartiallyFilled));
+    let asked = desk.server.last();
+    assert_eq!(asked.parameter("startTime"), Some(since.0.to_string().as_str()));
+    assert_eq!(asked.parameter("limit"), Some("1000"));
+
+    desk.server.then(Act::json(200, "[]"));
+    assert_eq!(desk.venue.search(&named(), since).await, Lookup::NotFound);
+    let theirs = |count| format!("[{}]", vec![sample("order_query"); count].join(","));
+    desk.server.then(Act::json(200, theirs(999)));
+    assert_eq!(desk.venue.search(&named(), since).await, Lookup::NotFound);
+    desk.server.then(Act::json(200, theirs(1000)));
+    let full = desk.venue.search(&named(), since).await;
+    assert!(matches!(full, Lookup::Unknown { .. }), "{full:?}");
+}
+
+#[tokio::test]
 async fn an_order_that_is_there_is_found_as_it_stands() {
     let mut desk = Desk::ready().await;
     desk.server.then(Act::json(200, ours("order_query")));

@@ -148,6 +148,13 @@ fn questions_carry_the_documented_parameters_and_weights() {
         ),
         (request::open_orders(at, &rules), "GET", "/api/v3/openOrders", format!("symbol=BTCUSDT{end}"), 3),
         (
+            request::all_orders(Timestamp(5), at, &rules),
+            "GET",
+            "/api/v3/allOrders",
+            format!("symbol=BTCUSDT&startTime=5&limit=1000{end}"),
+            10,
+        ),
+        (
             request::my_trades(Trades::From(28_457), at, &rules),
             "GET",
             "/api/v3/myTrades",
