@@ -6,12 +6,13 @@ use std::rc::Rc;
 use futures::FutureExt;
 use tradewind_core::config::ResolvedStrategy;
 use tradewind_core::money::{Cash, Rounding};
-use tradewind_core::name::{Asset, Symbol};
+use tradewind_core::name::{Asset, Symbol, Uid};
 use tradewind_core::order::{Epoch, IntentId, OrderState, Side};
 use tradewind_ledger::{LedgerReader, OutboxReader};
 
 use crate::broken::Broken;
 use crate::bus;
+use crate::drawdown;
 use crate::exchange::{Exchange, Letter};
 use crate::plan::{SEEN_WITHIN, TERMS};
 use crate::sim::{Process, Sim};
@@ -40,6 +41,7 @@ pub(crate) fn on_acceptance(sim: &Rc<Sim>, letter: &Letter) {
     }
     if request.side == Side::Buy {
         no_entry_after_a_halt(sim, letter);
+        drawdown::on_entry(sim, &request.symbol);
     }
 }
 
@@ -136,6 +138,23 @@ pub(crate) fn on_exposure(sim: &Rc<Sim>) {
     if Cash(equity).percent(limit, Rounding::Down).is_ok_and(|most| exposure > most.0) {
         sim.break_with(Broken::Exposure(format!("the account's exposure is above {} of a million", limit.0)));
     }
+}
+
+/// What each strategy has, by the venue's book at its prices.
+pub(crate) fn equities(sim: &Sim) -> BTreeMap<Uid, Cash> {
+    let exchange = sim.exchange.borrow();
+    let stakes = stakes(&exchange);
+    let own = |symbol: &Symbol| {
+        let stake = stakes.get(symbol).copied().unwrap_or_default();
+        let held = exchange
+            .rules_of(symbol)
+            .and_then(|(_, rules)| rules.value_of_base(stake.held, exchange.price(symbol)).ok());
+        stake.earned.0 + held.unwrap_or_default().0
+    };
+    let strategies = sim.plan.config.strategies.iter();
+    let equity =
+        |s: &ResolvedStrategy| s.capital.0 + s.instruments.iter().map(|i| own(&i.symbol)).sum::<i128>();
+    strategies.map(|strategy| (strategy.uid, Cash(equity(strategy)))).collect()
 }
 
 fn judge_strategy(sim: &Sim, strategy: &ResolvedStrategy, stakes: &BTreeMap<Symbol, Stake>) -> (Cash, Cash) {

@@ -40,8 +40,10 @@ pub enum Fault {
     ForgottenId,
     /// The venue did not find an order by its id that was there.
     NotFoundById,
-    /// The clock of a process's machine was set.
+    /// The clock of a process's machine was set before it started.
     ClockStep,
+    /// It was set while processes ran.
+    ClockSet,
     /// The ledger lost its last commit.
     LostCommit,
     /// A commit failed and was not made.

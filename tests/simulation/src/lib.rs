@@ -10,6 +10,7 @@ mod bus;
 mod check;
 mod coverage;
 mod dice;
+mod drawdown;
 mod exchange;
 mod market;
 mod news;

@@ -116,7 +116,7 @@ impl Plan {
             taker: BasisPoints(100_000),
             paid_in: if dice.chance(500) { FeeAsset::Quote } else { FeeAsset::Received },
         };
-        Some(Self {
+        let mut plan = Self {
             seed,
             begin: Timestamp(1_700_000_040_000),
             odds: odds(&mut dice),
@@ -129,7 +129,12 @@ impl Plan {
             config: config(&mut dice, &fees)?,
             fees,
             rules: rules?,
-        })
+        };
+        // Few runs have a breaker that trips: it is not resumed, and little happens then.
+        let drawdown = if Dice::new(seed, 8).chance(60) { 500 } else { 3_000 };
+        let breakers = plan.config.strategies.iter_mut().flat_map(|strategy| &mut strategy.breakers);
+        breakers.for_each(|breaker| breaker.drawdown = Percent(drawdown));
+        Some(plan)
     }
 }
 
@@ -145,7 +150,8 @@ impl Plan {
         let mut plan = Self::of(seed)?;
         plan.odds = kind.odds();
         plan.lags = kind == Disturbance::LaggingQueries;
-        plan.unlisted = 0;
+        plan.unlisted = if kind == Disturbance::OrdersNotFoundById { 500 } else { 0 };
+        plan.bus_odds = if kind == Disturbance::BusFaults { 60 } else { 0 };
         plan.config.strategies.iter_mut().for_each(|strategy| strategy.protection = Protection::AtVenue);
         Some(plan)
     }
@@ -175,8 +181,14 @@ pub enum Disturbance {
     Maintenance,
     /// Entries are halted and resumed.
     Halts,
-    /// Clocks are set at starts.
+    /// Clocks are set, at starts and while it runs.
     ClockSteps,
+    /// The ledger loses its last commit at a start, or parts into two.
+    LostCommits,
+    /// The venue does not find orders by their ids.
+    OrdersNotFoundById,
+    /// The bus is away, loses answers and is emptied.
+    BusFaults,
 }
 
 impl Disturbance {
@@ -189,16 +201,18 @@ impl Disturbance {
     fn odds(self) -> Odds {
         let none = Odds::default();
         match self {
-            Self::Nothing | Self::LaggingQueries => none,
+            Self::Nothing | Self::LaggingQueries | Self::BusFaults => none,
             Self::Crashes => Odds { crash: 15, ..none },
             Self::Pauses => Odds { pause: 15, take_over: 300, ..none },
-            Self::LostAndLateMessages => Odds { wire: 30, ..none },
+            // Not finding orders by their ids matters where answers are lost.
+            Self::LostAndLateMessages | Self::OrdersNotFoundById => Odds { wire: 30, ..none },
             Self::FailingCommits => Odds { commit: 20, ..none },
             Self::Refusals => Odds { refusal: 60, ..none },
             Self::HeldBackOrders => Odds { held_back: 100, ..none },
             Self::Maintenance => Odds { maintenance: 60, ..none },
             Self::Halts => Odds { halt: 120, ..none },
             Self::ClockSteps => Odds { clock_step: 500, crash: 3, ..none },
+            Self::LostCommits => Odds { lost_commit: 300, crash: 3, pause: 3, take_over: 300, ..none },
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::broken::Broken;
 use crate::bus;
 use crate::check;
 use crate::coverage::{Coverage, Fault};
+use crate::drawdown;
 use crate::exchange;
 use crate::market::Market;
 use crate::news;
@@ -81,6 +82,8 @@ pub(crate) fn play(sim: Rc<Sim>) -> Rc<Sim> {
 /// What comes from outside, once in each bar.
 fn disturb(sim: &Rc<Sim>) {
     bus::disturb(sim);
+    sim.set_clock();
+    drawdown::look(sim);
     if sim.strikes(sim.plan.odds.halt) {
         news::halt(sim);
     }
@@ -116,6 +119,7 @@ impl Hall {
         let beside = !self.lives.is_empty();
         self.current = Process(self.current.0 + 1);
         self.sim.coverage.borrow_mut().starts += 1;
+        self.sim.drawdowns.borrow_mut().disturb(self.sim.now());
         let (sim, market) = (Rc::clone(&self.sim), Rc::clone(&self.market));
         self.lives.insert(self.current, Box::pin(worker::live(sim, self.current, market, beside)));
         self.wake(self.current);

@@ -15,6 +15,7 @@ use crate::broken::Broken;
 use crate::bus::Bus;
 use crate::coverage::{Coverage, Fault};
 use crate::dice::Dice;
+use crate::drawdown::Marks;
 use crate::exchange::Exchange;
 use crate::news::Notices;
 use crate::plan::Plan;
@@ -79,6 +80,10 @@ pub(crate) struct Sim {
     settled: RefCell<BTreeSet<Process>>,
     /// Whether faults have stopped, so that everything can come to rest.
     calm: Cell<bool>,
+    pub(crate) drawdowns: RefCell<Marks>,
+    /// By how much the clock of the machine was set in all. Its chance is a stream of its own.
+    clock_set: Cell<Millis>,
+    clock_dice: RefCell<Dice>,
     pub(crate) exchange: RefCell<Exchange>,
     pub(crate) stores: RefCell<Stores>,
     pub(crate) notices: RefCell<Notices>,
@@ -111,6 +116,9 @@ impl Sim {
             paused: RefCell::default(),
             settled: RefCell::default(),
             calm: Cell::new(false),
+            drawdowns: RefCell::default(),
+            clock_set: Cell::new(Millis(0)),
+            clock_dice: RefCell::new(Dice::new(plan.seed, 7)),
             exchange: RefCell::new(Exchange::new(&plan)),
             stores: RefCell::new(Stores::new()),
             notices: RefCell::default(),
@@ -190,6 +198,22 @@ impl Sim {
     pub(crate) fn count(&self, fault: Fault) {
         self.coverage.borrow_mut().count(fault);
         self.say(|| format!("fault: {fault}"));
+    }
+
+    /// Sets the clock of the machine, if that fault happens now.
+    pub(crate) fn set_clock(&self) {
+        let mut dice = self.clock_dice.borrow_mut();
+        if !self.calm.get() && dice.chance(self.plan.odds.clock_step / 5) {
+            let by = dice.between(-12_000, 12_000);
+            self.clock_set.set(Millis(self.clock_set.get().0 + by));
+            drop(dice);
+            self.count(Fault::ClockSet);
+        }
+    }
+
+    /// By how much the clock of the machine has been set in all.
+    pub(crate) fn clock_was_set(&self) -> Millis {
+        self.clock_set.get()
     }
 
     /// From now on there are no faults.
@@ -275,6 +299,7 @@ impl Sim {
         }
         if self.strikes(self.plan.odds.pause) {
             self.count(Fault::Pause);
+            self.drawdowns.borrow_mut().disturb(self.now());
             let span = Millis(self.between(500, 40_000));
             self.pause(process, span);
             if self.chance(self.plan.odds.take_over) {

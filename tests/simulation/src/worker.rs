@@ -6,6 +6,7 @@ use tradewind_core::engine::{InstrumentSpec, State};
 use tradewind_core::event::{Record, Report};
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::Ledger;
+use tradewind_venues::binance_us::MAX_OFFSET;
 use tradewind_worker::driver::{Driver, DriverError, Journal, Observer, Start};
 
 use crate::broken::Broken;
@@ -53,6 +54,7 @@ pub(crate) async fn live(
     market: Rc<Market>,
     beside: bool,
 ) -> Result<(), DriverError> {
+    let clock = sim.clock_was_set();
     let ledger = store::open(&sim, process, beside);
     let mut teller = bus::teller(&sim, &ledger);
     let mut driver = recover(&sim, process, ledger, beside).await?;
@@ -65,6 +67,11 @@ pub(crate) async fn live(
     sim.settle(process);
     let mut due = Due { unknown: sim.now(), fills: sim.now(), sweep: sim.now().plus(Millis(SWEEP)) };
     loop {
+        // As production: its own time goes on as it was; when the wall's is too far from it, it ends.
+        if (sim.clock_was_set().0 - clock.0).abs() > MAX_OFFSET.0 {
+            sim.say(|| format!("p{}: the clock was set", process.0));
+            return Ok(());
+        }
         survived(driver.take_news().await)?;
         for (_, bars) in market.closed(sim.now(), told) {
             told += 1;

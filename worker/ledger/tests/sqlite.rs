@@ -212,6 +212,43 @@ async fn migrations_run_again_change_nothing() {
 }
 
 #[tokio::test]
+async fn an_opening_cut_off_anywhere_is_gone_on_with() {
+    let whole = make().await;
+    let all = schema(&whole.1.path().join("ledger.db")).await;
+    let mut cut = 0;
+    for polls in 0.. {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("ledger.db");
+        // What is under way when it is dropped is rolled back, as by the end of the process.
+        let opened = dropped_after(polls, SqliteLedger::open(&path, &options())).await;
+        let done = opened.is_some();
+        drop(opened);
+        let mut ledger = until_opened(&path).await;
+        fill_up(&mut ledger).await;
+        ledger.verify().await.unwrap();
+        ledger.close().await.unwrap();
+        assert_eq!(schema(&path).await, all, "cut off after {polls} polls");
+        if done {
+            break;
+        }
+        cut += 1;
+    }
+    assert!(cut >= 20, "cut off {cut} times");
+}
+
+/// The connection of one that was cut off may live a moment longer.
+async fn until_opened(path: &std::path::Path) -> SqliteLedger {
+    let end = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    loop {
+        match SqliteLedger::open(path, &options()).await {
+            Ok(ledger) => return ledger,
+            Err(error) => assert!(std::time::Instant::now() < end, "{error}"),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_first_opening_cut_off_after_the_migration_is_resumed() {
     let (ledger, dir) = make().await;
     let path = dir.path().join("ledger.db");
