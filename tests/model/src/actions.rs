@@ -2,11 +2,11 @@
 
 use tradewind_core::order::Side;
 use tradewind_core::protocol::{OrderInput, Stage};
-use tradewind_core::time::Timestamp;
+use tradewind_core::time::{Millis, Timestamp};
 
 use crate::venue::{self, Sight, Verdict};
 use crate::worker::{LookedUp, Worker};
-use crate::world::{Bounds, World};
+use crate::world::{Bounds, LEASE, World};
 
 /// Something that happens. The first number is the worker, the second one of its orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +15,12 @@ pub enum Action {
     Tick,
     /// A worker opens the ledger, whoever had it.
     Open(usize),
+    /// The second worker opens a copy of the ledger on its own node; whether it is behind by the last commit.
+    Part(bool),
+    /// A worker hears that people halt entries, or resume.
+    Halt(usize, bool),
+    /// A worker lets an entry lapse in a halt.
+    Lapse(usize, usize),
     /// A worker is killed.
     Crash(usize),
     /// The ledger loses its last commit.
@@ -64,7 +70,13 @@ pub(crate) fn offer(bounds: &Bounds, world: &World, actions: &mut Vec<Action>) {
     }
     for (index, worker) in world.workers.iter().enumerate() {
         match worker {
-            None if world.left.openings > 0 => actions.push(Action::Open(index)),
+            None if world.left.openings > 0 => {
+                if bounds.nodes && index == 1 && world.other.is_none() {
+                    actions.extend([true, false].map(Action::Part));
+                } else {
+                    actions.push(Action::Open(index));
+                }
+            }
             None => {}
             Some(worker) => offer_worker(bounds, world, index, worker, actions),
         }
@@ -97,6 +109,9 @@ fn offer_worker(bounds: &Bounds, world: &World, index: usize, worker: &Worker, a
     if worker.may_enter(bounds) {
         actions.push(Action::Enter(index));
     }
+    if world.left.halts > 0 {
+        actions.push(Action::Halt(index, !worker.halted));
+    }
     if worker.may_exit(bounds) {
         actions.push(Action::Exit(index));
     }
@@ -106,6 +121,7 @@ fn offer_worker(bounds: &Bounds, world: &World, index: usize, worker: &Worker, a
             Action::Send(index, order),
             Action::Withhold(index, order),
             Action::LoseTrack(index, order),
+            Action::Lapse(index, order),
         ]);
         if world.left.throttles > 0 {
             actions.push(Action::Throttle(index, order));
@@ -132,7 +148,8 @@ pub(crate) fn take(bounds: &Bounds, world: &mut World, action: Action) -> bool {
             world.now = Timestamp(now.0 + 1);
             true
         }
-        Action::Open(index) => open(world, index),
+        Action::Open(index) => open(bounds, world, index),
+        Action::Part(behind) => part(bounds, world, behind),
         Action::Crash(index) => {
             world.left.crashes -= 1;
             vacate(world, index)
@@ -144,7 +161,7 @@ pub(crate) fn take(bounds: &Bounds, world: &mut World, action: Action) -> bool {
             true
         }
         Action::Fill(index) => fill(bounds, world, index),
-        Action::Commit(index) => commit(world, index),
+        Action::Commit(index) => commit(bounds, world, index),
         Action::Cancel(index, order, answered) => cancel(world, index, order, answered),
         Action::Survey(index, _)
         | Action::Enter(index)
@@ -152,6 +169,8 @@ pub(crate) fn take(bounds: &Bounds, world: &mut World, action: Action) -> bool {
         | Action::Send(index, _)
         | Action::Throttle(index, _)
         | Action::Withhold(index, _)
+        | Action::Lapse(index, _)
+        | Action::Halt(index, _)
         | Action::Renew(index, _)
         | Action::LoseTrack(index, _)
         | Action::LookUp(index, _, _)
@@ -194,6 +213,15 @@ fn act(bounds: &Bounds, world: &mut World, worker: &mut Worker, action: Action) 
             world.left.throttles -= 1;
             worker.send(order, now).is_some() && worker.apply(order, OrderInput::Throttle)
         }
+        Action::Halt(_, halted) => {
+            world.left.halts -= 1;
+            worker.hear(halted)
+        }
+        Action::Lapse(_, order) => {
+            let lapsed = worker.lapse(order);
+            world.reached.lapsed |= lapsed;
+            lapsed
+        }
         Action::Withhold(_, order) => worker.withhold(order, now, bounds),
         Action::Renew(_, order) => worker.renew(order, now),
         Action::LoseTrack(_, order) => {
@@ -212,12 +240,33 @@ fn act(bounds: &Bounds, world: &mut World, worker: &mut Worker, action: Action) 
     }
 }
 
-fn open(world: &mut World, index: usize) -> bool {
+fn open(bounds: &Bounds, world: &mut World, index: usize) -> bool {
     world.left.openings -= 1;
-    let worker = Worker::open(&mut world.ledger, world.now);
+    let (lease, now) = (world.lease, world.now);
+    let believed = if bounds.nodes { LEASE } else { Millis(0) };
+    let worker = Worker::open(world.ledger_of(index), lease, now, believed);
+    world.lease = worker.epoch;
+    if bounds.nodes {
+        // Whoever had the Lease believes in it for a while; no ledger keeps it from sending.
+        for before in world.workers.iter_mut().flatten() {
+            before.believes_until = before.believes_until.min(now.plus(LEASE));
+        }
+    }
     let Some(place) = world.workers.get_mut(index) else { return false };
     *place = Some(worker);
     true
+}
+
+/// Where the copy is behind, its owner's last commit is not in it. The first ledger goes on with its own worker.
+fn part(bounds: &Bounds, world: &mut World, behind: bool) -> bool {
+    let mut copy = world.ledger.clone();
+    if behind {
+        let Some(before) = copy.before.take() else { return false };
+        copy.rows = before;
+        world.rolled_back = true;
+    }
+    world.other = Some(copy);
+    open(bounds, world, 1)
 }
 
 fn vacate(world: &mut World, index: usize) -> bool {
@@ -234,11 +283,15 @@ fn roll_back(world: &mut World) -> bool {
     true
 }
 
-fn commit(world: &mut World, index: usize) -> bool {
-    let keep = world.left.rollbacks > 0;
-    let Some(Some(worker)) = world.workers.get_mut(index) else { return false };
+fn commit(bounds: &Bounds, world: &mut World, index: usize) -> bool {
+    let keep = world.left.rollbacks > 0 || bounds.nodes && world.other.is_none();
+    let Some(mut worker) = world.workers.get_mut(index).and_then(Option::take) else { return false };
     // A worker whose commit is refused ends: its next start is the recovery.
-    worker.commit(&mut world.ledger, keep) || vacate(world, index)
+    let committed = worker.commit(world.ledger_of(index), keep);
+    if let Some(place) = world.workers.get_mut(index).filter(|_| committed) {
+        *place = Some(worker);
+    }
+    true
 }
 
 fn deliver(world: &mut World, index: usize, verdict: Verdict, answered: bool) -> bool {

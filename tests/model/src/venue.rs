@@ -101,7 +101,7 @@ pub(crate) fn accept(world: &mut World, letter: &Letter) {
     if letter.epoch < world.accepted {
         world.broken.get_or_insert(Broken::EpochWentBack);
     }
-    let durable = world.ledger.rows.iter().any(|row| (row.intent, row.born) == (letter.intent, letter.born));
+    let durable = world.rows().any(|row| (row.intent, row.born) == (letter.intent, letter.born));
     if !durable && !world.rolled_back {
         world.broken.get_or_insert(Broken::NotDurable);
     }

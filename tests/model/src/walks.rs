@@ -12,6 +12,8 @@ pub const WIRE: Bounds = Bounds {
     rollbacks: 0,
     cancels: 0,
     throttles: 0,
+    halts: 0,
+    nodes: false,
     exits: false,
     foreign_coins: false,
     partial_fills: false,
@@ -34,6 +36,13 @@ pub const TRADED: Bounds = Bounds { cancels: 1, throttles: 1, partial_fills: tru
 pub const CANCELLED: Bounds =
     Bounds { horizon: 6, intents: 2, attempts: 1, cancels: 1, partial_fills: true, ..WIRE };
 
+/// Halts that cross entries, cancels and a change of workers.
+pub const HALTED: Bounds = Bounds { horizon: 4, attempts: 1, cancels: 1, halts: 2, openings: 1, ..WIRE };
+
+/// The second worker's node has a copy of the ledger, perhaps without its last commit, and the first one goes on with its own
+/// until it no longer believes in its Lease; the first one's ledger may be opened again later.
+pub const PARTED: Bounds = Bounds { horizon: 7, intents: 2, attempts: 1, openings: 1, nodes: true, ..WIRE };
+
 /// What was bought is sold while the worker changes. Walked to its end by `make model-check` alone.
 pub const SOLD: Bounds =
     Bounds { horizon: 6, intents: 2, attempts: 1, exits: true, foreign_coins: true, openings: 1, ..WIRE };
@@ -48,19 +57,23 @@ pub const EVERYTHING: Bounds = Bounds {
     rollbacks: 1,
     cancels: 2,
     throttles: 1,
+    halts: 2,
+    nodes: false,
     exits: true,
     foreign_coins: false,
     partial_fills: true,
 };
 
 /// All worlds by name.
-pub const ALL: [(&str, Bounds); 8] = [
+pub const ALL: [(&str, Bounds); 10] = [
     ("wire", WIRE),
     ("killed", KILLED),
     ("paused", PAUSED),
     ("rolled-back", ROLLED_BACK),
     ("traded", TRADED),
     ("cancelled", CANCELLED),
+    ("halted", HALTED),
+    ("parted", PARTED),
     ("sold", SOLD),
     ("everything", EVERYTHING),
 ];

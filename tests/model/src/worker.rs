@@ -3,12 +3,10 @@
 use tradewind_core::money::Quantity;
 use tradewind_core::order::{Attempt, Epoch, IntentId, OrderState, Side, Transition};
 use tradewind_core::protocol::{Life, OrderInput, Origin, Signature, Stage, Stand, Step, is_writer};
-use tradewind_core::time::Timestamp;
+use tradewind_core::time::{Millis, Timestamp};
 
 use crate::venue::{Letter, Placed, Sight};
-use crate::world::{
-    Bounds, ENTRY_LIFE, LEASE, LIMIT, LOTS, Ledger, OURS, Row, STRATEGY, TERMS, client_id, intent,
-};
+use crate::world::{Bounds, ENTRY_LIFE, LIMIT, LOTS, Ledger, OURS, Row, STRATEGY, TERMS, client_id, intent};
 
 /// An order as its worker knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -30,6 +28,8 @@ pub(crate) enum Record {
     Signing(IntentId, Signature),
     Step(IntentId, Step),
     Filled(IntentId, i64),
+    /// People halt entries, or resume.
+    Halted(bool),
 }
 
 /// One process.
@@ -40,8 +40,12 @@ pub(crate) struct Worker {
     pub(crate) first_send: Timestamp,
     /// Whether it has taken stock of the venue.
     pub(crate) settled: bool,
-    /// Whether it has seen an order its ledger lost: no entries.
+    /// Whether it has seen an order its ledger lost, or that its ledger is not the newest: no entries.
+    pub(crate) lost: bool,
+    /// Whether people have halted entries.
     pub(crate) halted: bool,
+    /// Until when it believes that it may send.
+    pub(crate) believes_until: Timestamp,
     pub(crate) next_intent: u64,
     pub(crate) orders: Vec<Own>,
     pub(crate) pending: Vec<Record>,
@@ -54,7 +58,9 @@ impl Worker {
             epoch: Epoch(1),
             first_send: Timestamp(0),
             settled: true,
+            lost: false,
             halted: false,
+            believes_until: Timestamp(i64::MAX),
             next_intent: 0,
             orders: Vec::new(),
             pending: Vec::new(),
@@ -62,13 +68,18 @@ impl Worker {
     }
 
     /// A worker that opens the ledger now: it raises the epoch, and loses track of what was on its way.
-    pub(crate) fn open(ledger: &mut Ledger, now: Timestamp) -> Self {
-        ledger.epoch = Epoch(ledger.epoch.0 + 1);
+    ///
+    /// A ledger whose epoch is below the Lease's is not the newest.
+    pub(crate) fn open(ledger: &mut Ledger, lease: Epoch, now: Timestamp, believed: Millis) -> Self {
+        let lost = ledger.epoch < lease;
+        ledger.epoch = Epoch(ledger.epoch.max(lease).0 + 1);
         let mut worker = Self {
             epoch: ledger.epoch,
-            first_send: TERMS.first_send(now, LEASE),
+            first_send: TERMS.first_send(now, believed),
             settled: false,
-            halted: false,
+            lost,
+            halted: ledger.halted,
+            believes_until: Timestamp(i64::MAX),
             next_intent: ledger.rows.iter().map(|row| row.intent.0 + 1).max().unwrap_or(0),
             orders: ledger.rows.iter().map(own).collect(),
             pending: Vec::new(),
@@ -106,7 +117,27 @@ impl Worker {
 
     pub(crate) fn may_enter(&self, bounds: &Bounds) -> bool {
         let room = self.exposure() + LOTS <= LIMIT;
-        self.settled && !self.halted && room && self.orders.len() < bounds.intents
+        self.settled && !self.is_halted() && room && self.orders.len() < bounds.intents
+    }
+
+    fn is_halted(&self) -> bool {
+        self.lost || self.halted
+    }
+
+    /// People halt entries, or resume; what lies ready lapses when it would be sent.
+    pub(crate) fn hear(&mut self, halted: bool) -> bool {
+        let news = self.halted != halted;
+        if news {
+            self.halted = halted;
+            self.pending.push(Record::Halted(halted));
+        }
+        news
+    }
+
+    /// An entry that may not be sent any more lapses, if nothing of it has left.
+    pub(crate) fn lapse(&mut self, index: usize) -> bool {
+        let entry = self.orders.get(index).is_some_and(|order| order.side == Side::Buy);
+        entry && self.is_halted() && self.apply(index, OrderInput::Lapse)
     }
 
     /// An exit waits until nothing of the instrument is open.
@@ -142,7 +173,9 @@ impl Worker {
     /// Sends, if the table and the successor's wait let it. What leaves is the request the engine makes.
     pub(crate) fn send(&mut self, index: usize, now: Timestamp) -> Option<Letter> {
         let order = self.orders.get(index)?;
-        if now < self.first_send || !Self::is_young(order, now) || order.cancelling {
+        let barred = order.side == Side::Buy && self.is_halted();
+        let may = now >= self.first_send && now <= self.believes_until && !barred;
+        if !may || !Self::is_young(order, now) || order.cancelling {
             return None;
         }
         // As at the start, the stage may say more than this worker may know: the signature is the stage's own.
@@ -180,7 +213,7 @@ impl Worker {
     /// As the engine does in the step in which an order turns absent: it is signed anew, or its story has ended.
     fn renew_or_end(&mut self, index: usize, now: Timestamp, bounds: &Bounds) -> bool {
         let Some(order) = self.orders.get(index) else { return false };
-        let barred = order.side == Side::Buy && self.halted;
+        let barred = order.side == Side::Buy && self.is_halted();
         let again = order.life.attempt().0 < bounds.attempts && !order.cancelling && !barred;
         again && order.life.stage() == Stage::Absent && Self::is_young(order, now) && self.renew(index, now)
     }
@@ -268,7 +301,7 @@ impl Worker {
                 lost = true;
             }
         }
-        self.halted |= lost;
+        self.lost |= lost;
         self.take_fills(&seen);
         self.settled = true;
         lost
@@ -276,14 +309,21 @@ impl Worker {
 
     /// Writes what waits; false when the ledger refuses, after which the process ends.
     pub(crate) fn commit(&mut self, ledger: &mut Ledger, keep: bool) -> bool {
-        let mut rows = ledger.rows.clone();
+        let (mut rows, mut halted) = (ledger.rows.clone(), ledger.halted);
         for record in &self.pending {
+            if let Record::Halted(change) = record {
+                halted = *change;
+                if is_writer(self.epoch, ledger.epoch) {
+                    continue;
+                }
+                return false;
+            }
             if !self.write(ledger.epoch, &mut rows, record) {
                 return false;
             }
         }
         ledger.before = keep.then(|| std::mem::replace(&mut ledger.rows, rows.clone()));
-        ledger.rows = rows;
+        (ledger.rows, ledger.halted) = (rows, halted);
         self.pending.clear();
         for index in 0..self.orders.len() {
             self.apply(index, OrderInput::Durable);
@@ -293,7 +333,10 @@ impl Worker {
 
     fn write(&self, epoch: Epoch, rows: &mut Vec<Row>, record: &Record) -> bool {
         let (Record::Intent(id) | Record::Signing(id, _) | Record::Step(id, _) | Record::Filled(id, _)) =
-            *record;
+            *record
+        else {
+            return false;
+        };
         let Some(own) = self.orders.iter().find(|o| o.intent == id) else { return false };
         if let Record::Intent(_) = record {
             let new = !rows.iter().any(|row| row.intent == id);
@@ -314,7 +357,7 @@ impl Worker {
         }
         let Some(row) = rows.iter_mut().find(|row| row.intent == id) else { return false };
         match record {
-            Record::Intent(_) => {}
+            Record::Intent(_) | Record::Halted(_) => {}
             Record::Signing(_, signature) => {
                 if !is_writer(self.epoch, epoch) {
                     return false;

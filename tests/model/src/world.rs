@@ -19,8 +19,9 @@ use crate::worker::Worker;
 /// Signatures live one tick, clocks differ by one, look-ups lag by two: the fewest by which a wait that is left out shows.
 pub(crate) const TERMS: VenueTerms =
     VenueTerms { signature_life: Millis(1), clock_skew: Millis(1), query_lag: Millis(2) };
-/// How long a worker may believe in a Lease that it has lost. The fence is the ledger's, so none is needed here.
-pub(crate) const LEASE: Millis = Millis(0);
+/// How long a worker may believe in a Lease that it has lost, where each node has a ledger of its own. Elsewhere the ledger is
+/// the fence, and none is needed.
+pub(crate) const LEASE: Millis = Millis(2);
 /// Every entry is of that many lots, so that it can fill in parts.
 pub(crate) const LOTS: i64 = 2;
 /// The most lots that may ever be held or be about to be.
@@ -33,6 +34,7 @@ pub(crate) const OURS: Incarnation = Incarnation(7);
 pub(crate) const STRATEGY: Uid = Uid(Uuid::from_u128(1));
 
 /// How much of everything there is.
+#[expect(clippy::struct_excessive_bools, reason = "what a world has or not, each for itself")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Ticks until the end of the world.
@@ -51,6 +53,10 @@ pub struct Bounds {
     pub cancels: u8,
     /// Sendings that the worker's own budget holds back.
     pub throttles: u8,
+    /// Halts that people make, and resume.
+    pub halts: u8,
+    /// Whether the second worker's node has a ledger of its own: a copy of the first one's, which the first one goes on with.
+    pub nodes: bool,
     /// Whether what is held may be sold.
     pub exits: bool,
     /// Whether coins lie on the account that are not ours: then the venue does not notice that we sell too much.
@@ -80,6 +86,8 @@ pub(crate) struct Row {
 pub(crate) struct Ledger {
     pub(crate) epoch: Epoch,
     pub(crate) rows: Vec<Row>,
+    /// Whether people have halted entries.
+    pub(crate) halted: bool,
     /// The rows before the last commit, while they may come back.
     pub(crate) before: Option<Vec<Row>>,
 }
@@ -89,6 +97,10 @@ pub(crate) struct Ledger {
 pub struct World {
     pub(crate) now: Timestamp,
     pub(crate) ledger: Ledger,
+    /// That of the second worker's node, once it has parted from the first one.
+    pub(crate) other: Option<Ledger>,
+    /// The epoch that the Lease knows.
+    pub(crate) lease: Epoch,
     pub(crate) workers: [Option<Worker>; 2],
     pub(crate) wire: Vec<Letter>,
     pub(crate) placed: Vec<Placed>,
@@ -102,11 +114,13 @@ pub struct World {
 }
 
 /// What happened once on the way here.
+#[expect(clippy::struct_excessive_bools, reason = "each is reached for itself")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Reached {
     pub(crate) adopted: bool,
     pub(crate) renewed: bool,
     pub(crate) lost_seen: bool,
+    pub(crate) lapsed: bool,
 }
 
 /// What may still happen.
@@ -117,6 +131,7 @@ pub(crate) struct Left {
     pub(crate) rollbacks: u8,
     pub(crate) cancels: u8,
     pub(crate) throttles: u8,
+    pub(crate) halts: u8,
 }
 
 /// What must never happen.
@@ -140,10 +155,12 @@ impl Model for Protocol {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        let Bounds { crashes, openings, rollbacks, cancels, throttles, .. } = self.bounds;
+        let Bounds { crashes, openings, rollbacks, cancels, throttles, halts, .. } = self.bounds;
         vec![World {
             now: Timestamp(0),
-            ledger: Ledger { epoch: Epoch(1), rows: Vec::new(), before: None },
+            ledger: Ledger { epoch: Epoch(1), rows: Vec::new(), halted: false, before: None },
+            other: None,
+            lease: Epoch(1),
             workers: [Some(Worker::first()), None],
             wire: Vec::new(),
             placed: Vec::new(),
@@ -151,7 +168,7 @@ impl Model for Protocol {
             broken: None,
             rolled_back: false,
             reached: Reached::default(),
-            left: Left { crashes, openings, rollbacks, cancels, throttles },
+            left: Left { crashes, openings, rollbacks, cancels, throttles, halts },
         }]
     }
 
@@ -180,6 +197,10 @@ impl Model for Protocol {
             let renewed = |_: &Self, w: &World| w.reached.renewed && w.recorded();
             properties.push(Property::<Self>::sometimes("an absent order is sent anew and fills", renewed));
         }
+        if self.bounds.halts > 0 {
+            properties
+                .push(Property::<Self>::sometimes("an entry lapses in a halt", |_, w| w.reached.lapsed));
+        }
         if self.bounds.rollbacks > 0 {
             properties
                 .push(Property::<Self>::sometimes("a lost order is noticed", |_, w| w.reached.lost_seen));
@@ -204,7 +225,7 @@ impl World {
     fn none_lost(&self) -> bool {
         let gone =
             |row: &&Row| matches!(row.state, OrderState::Absent | OrderState::Rejected | OrderState::Denied);
-        self.ledger.rows.iter().filter(gone).all(|row| {
+        self.newest().rows.iter().filter(gone).all(|row| {
             !self.placed.iter().any(|p| (p.intent, p.born) == (row.intent, row.born) && p.matters())
         })
     }
@@ -221,13 +242,31 @@ impl World {
         self.placed.iter().map(signed).sum()
     }
 
+    /// What stable storage has, on all nodes.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &Row> {
+        std::iter::once(&self.ledger).chain(&self.other).flat_map(|ledger| &ledger.rows)
+    }
+
+    /// The ledger that the Lease's holder opened last: what an older one says nobody goes by.
+    fn newest(&self) -> &Ledger {
+        self.other.as_ref().filter(|other| other.epoch > self.ledger.epoch).unwrap_or(&self.ledger)
+    }
+
+    /// The ledger that a worker writes to.
+    pub(crate) fn ledger_of(&mut self, index: usize) -> &mut Ledger {
+        match &mut self.other {
+            Some(other) if index == 1 => other,
+            _ => &mut self.ledger,
+        }
+    }
+
     fn recorded(&self) -> bool {
-        self.ledger.rows.iter().any(|row| row.state == OrderState::Filled && row.filled == row.lots)
+        self.rows().any(|row| row.state == OrderState::Filled && row.filled == row.lots)
     }
 
     fn sold_out(&self) -> bool {
         let sold = |row: &Row| row.side == Side::Sell && row.state == OrderState::Filled;
-        self.held() == 0 && self.ledger.rows.iter().any(sold)
+        self.held() == 0 && self.rows().any(sold)
     }
 }
 

@@ -73,6 +73,16 @@ fn partial_fills_cancels_and_sendings_held_back() {
 }
 
 #[test]
+fn halts_that_cross_entries_and_a_change_of_workers() {
+    walk(walks::HALTED);
+}
+
+#[test]
+fn nodes_with_ledgers_of_their_own_of_which_one_is_behind() {
+    walk(walks::PARTED);
+}
+
+#[test]
 fn what_was_bought_is_sold_while_the_worker_changes() {
     walk_some(walks::SOLD, 2_000_000);
 }
