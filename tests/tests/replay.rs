@@ -54,10 +54,11 @@ fn assert_as_seen(effects: &[Effect], seen: &[String], events: &[Event]) {
         _ => None,
     });
     let answered = events.iter().filter_map(|event| match &event.kind {
-        EventKind::OrderUpdate { client_order_id, update } => {
-            matches!(update, OrderUpdate::Accepted { .. } | OrderUpdate::Rejected { .. })
-                .then_some(*client_order_id)
-        }
+        EventKind::OrderUpdate { client_order_id, update } => matches!(
+            update,
+            OrderUpdate::Accepted { .. } | OrderUpdate::Rejected { .. } | OrderUpdate::Denied { .. }
+        )
+        .then_some(*client_order_id),
         _ => None,
     });
     assert_eq!(sent.collect::<Vec<_>>(), answered.collect::<Vec<_>>(), "orders sent");

@@ -3,6 +3,8 @@
 //! It promises that the loop, the cluster and the commands know one type, whatever the account names. Must not decide
 //! anything: each method is the venue's own.
 
+use std::ops::Range;
+
 use tradewind_core::instrument::{Bar, InstrumentId};
 use tradewind_core::money::Price;
 use tradewind_core::order::{OrderRef, OrderRequest};
@@ -70,8 +72,8 @@ impl Venue for AccountVenue {
         through(Point::Lookup, async { of_each!(self, venue => venue.lookup(order).await) }).await
     }
 
-    async fn search(&mut self, order: &OrderRef, since: Timestamp) -> Lookup {
-        through(Point::Lookup, async { of_each!(self, venue => venue.search(order, since).await) }).await
+    async fn search(&mut self, order: &OrderRef, span: Range<Timestamp>) -> Lookup {
+        through(Point::Lookup, async { of_each!(self, venue => venue.search(order, span).await) }).await
     }
 
     async fn open_orders(&mut self) -> Result<OpenOrders, VenueError> {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
 use tradewind_core::config::{
@@ -40,8 +41,8 @@ struct World {
     stands: Option<OrderState>,
     /// It is found by a search only.
     unlisted: bool,
-    /// From when on orders were searched for.
-    searched: Vec<i64>,
+    /// In which spans orders were searched for.
+    searched: Vec<(i64, i64)>,
 }
 
 struct Exchange(Rc<RefCell<World>>);
@@ -70,8 +71,8 @@ impl Venue for Exchange {
         if world.unlisted { Lookup::NotFound } else { world.find(order) }
     }
 
-    async fn search(&mut self, order: &OrderRef, since: Timestamp) -> Lookup {
-        self.0.borrow_mut().searched.push(since.0);
+    async fn search(&mut self, order: &OrderRef, span: Range<Timestamp>) -> Lookup {
+        self.0.borrow_mut().searched.push((span.start.0, span.end.0));
         self.0.borrow().find(order)
     }
 
@@ -290,7 +291,12 @@ async fn an_order_that_is_not_found_by_its_id_is_searched_for_before_it_is_sent_
     driver.settle_unknown().await.unwrap();
     assert_eq!(driver.state.open_orders()[0].state, OrderState::Accepted);
     assert_eq!(world.borrow().sent.len(), 1);
-    assert_eq!(world.borrow().searched, [sent_at - 60_000], "from a minute before it was signed");
+    let span = (sent_at - 60_000, sent_at + 5_000 + 60_000);
+    assert_eq!(
+        world.borrow().searched,
+        [span],
+        "a minute before it was signed, and after its signature ran out"
+    );
 }
 
 #[tokio::test]

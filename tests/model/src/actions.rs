@@ -191,6 +191,7 @@ fn act(bounds: &Bounds, world: &mut World, worker: &mut Worker, action: Action) 
     let now = world.now;
     match action {
         Action::Survey(_, sight) => {
+            world.reached.inherited |= worker.halted;
             world.reached.lost_seen |= worker.survey(&world.placed, now, sight);
             true
         }

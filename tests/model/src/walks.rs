@@ -36,12 +36,15 @@ pub const TRADED: Bounds = Bounds { cancels: 1, throttles: 1, partial_fills: tru
 pub const CANCELLED: Bounds =
     Bounds { horizon: 6, intents: 2, attempts: 1, cancels: 1, partial_fills: true, ..WIRE };
 
-/// Halts that cross entries, cancels and a change of workers.
-pub const HALTED: Bounds = Bounds { horizon: 4, attempts: 1, cancels: 1, halts: 2, openings: 1, ..WIRE };
+/// Halts that cross entries and a change of workers: the successor starts under the halt, and hears of more.
+pub const HALTED: Bounds = Bounds { horizon: 6, attempts: 1, halts: 2, openings: 1, ..WIRE };
 
 /// The second worker's node has a copy of the ledger, perhaps without its last commit, and the first one goes on with its own
-/// until it no longer believes in its Lease; the first one's ledger may be opened again later.
+/// until it no longer believes in its Lease.
 pub const PARTED: Bounds = Bounds { horizon: 7, intents: 2, attempts: 1, openings: 1, nodes: true, ..WIRE };
+
+/// The same, and the first one's ledger is opened again later, when it is no longer the newest.
+pub const RETURNED: Bounds = Bounds { horizon: 15, openings: 2, crashes: 1, ..PARTED };
 
 /// What was bought is sold while the worker changes. Walked to its end by `make model-check` alone.
 pub const SOLD: Bounds =
@@ -65,7 +68,7 @@ pub const EVERYTHING: Bounds = Bounds {
 };
 
 /// All worlds by name.
-pub const ALL: [(&str, Bounds); 10] = [
+pub const ALL: [(&str, Bounds); 11] = [
     ("wire", WIRE),
     ("killed", KILLED),
     ("paused", PAUSED),
@@ -74,6 +77,7 @@ pub const ALL: [(&str, Bounds); 10] = [
     ("cancelled", CANCELLED),
     ("halted", HALTED),
     ("parted", PARTED),
+    ("returned", RETURNED),
     ("sold", SOLD),
     ("everything", EVERYTHING),
 ];

@@ -121,6 +121,8 @@ pub(crate) struct Reached {
     pub(crate) renewed: bool,
     pub(crate) lost_seen: bool,
     pub(crate) lapsed: bool,
+    /// A worker has taken stock under a halt that it found in the ledger.
+    pub(crate) inherited: bool,
 }
 
 /// What may still happen.
@@ -200,6 +202,8 @@ impl Model for Protocol {
         if self.bounds.halts > 0 {
             properties
                 .push(Property::<Self>::sometimes("an entry lapses in a halt", |_, w| w.reached.lapsed));
+            let inherited = |_: &Self, w: &World| w.reached.inherited;
+            properties.push(Property::<Self>::sometimes("a successor starts under a halt", inherited));
         }
         if self.bounds.rollbacks > 0 {
             properties

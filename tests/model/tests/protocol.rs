@@ -83,6 +83,11 @@ fn nodes_with_ledgers_of_their_own_of_which_one_is_behind() {
 }
 
 #[test]
+fn a_node_with_an_older_ledger_that_comes_back() {
+    walk_some(walks::RETURNED, 2_000_000);
+}
+
+#[test]
 fn what_was_bought_is_sold_while_the_worker_changes() {
     walk_some(walks::SOLD, 2_000_000);
 }

@@ -1,6 +1,7 @@
 //! The venue as one process reaches it: through a wire that loses, delays and reorders, by a clock of its own.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use tradewind_core::name::Symbol;
@@ -135,13 +136,12 @@ fn look_up(sim: &Sim, order: &OrderRef, then: Timestamp) -> Lookup {
     Lookup::NotFound
 }
 
-/// The history of orders: what the venue accepted since that time, by a clock that may be wrong by the skew, as it showed
-/// then. Ids that are forgotten are so here too.
-fn search(sim: &Sim, order: &OrderRef, since: Timestamp, then: Timestamp) -> Lookup {
+/// The history of orders: what the venue accepted in that span, as it showed then. Ids that are forgotten are so here too.
+fn search(sim: &Sim, order: &OrderRef, span: &Range<Timestamp>, then: Timestamp) -> Lookup {
     let exchange = sim.exchange.borrow();
     let mut of_id = exchange.orders.iter().rev().filter(|placed| {
         let forgotten = exchange::forgotten(sim, placed, sim.now());
-        placed.id == order.client_order_id && placed.accepted_at() >= since && !forgotten
+        placed.id == order.client_order_id && span.contains(&placed.accepted_at()) && !forgotten
     });
     of_id.find_map(|placed| snapshot(placed, then)).map_or(Lookup::NotFound, Lookup::Found)
 }
@@ -225,9 +225,11 @@ impl Venue for SimVenue {
         found.unwrap_or_else(|error| Lookup::Unknown { message: error.to_string() })
     }
 
-    async fn search(&mut self, order: &OrderRef, since: Timestamp) -> Lookup {
-        let order = order.clone();
-        let found = self.read("orders", move |sim, then| search(sim, &order, since, then)).await;
+    async fn search(&mut self, order: &OrderRef, span: Range<Timestamp>) -> Lookup {
+        // By the venue's clock, as well as this one's is known to differ from it.
+        let off = Millis(self.error.0 - self.offset.0);
+        let (order, span) = (order.clone(), span.start.plus(off)..span.end.plus(off));
+        let found = self.read("orders", move |sim, then| search(sim, &order, &span, then)).await;
         found.unwrap_or_else(|error| Lookup::Unknown { message: error.to_string() })
     }
 

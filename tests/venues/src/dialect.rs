@@ -312,12 +312,13 @@ impl Desk {
         }
         let first = parameters.number("orderId").and_then(|id| u64::try_from(id).ok()).unwrap_or(0);
         let from = parameters.number("startTime").unwrap_or(i64::MIN);
+        let to = parameters.number("endTime").unwrap_or(i64::MAX);
         let limit = parameters.limit();
         let orders = self.exchange.seen(now).filter(|order| {
             symbol.is_none_or(|symbol| order.request.symbol == symbol)
                 && (!open || order.is_open())
                 && order.order_id >= first
-                && order.time >= from
+                && (from..=to).contains(&order.time)
         });
         Answer::ok(Value::Array(orders.take(limit).map(replies::queried).collect()))
     }

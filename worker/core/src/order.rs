@@ -1,8 +1,8 @@
 //! Orders: the intent that is durable before a byte leaves, the request made of it, and what is told of it. What may
 //! happen to an order is in [`crate::protocol`].
 //!
-//! *Denied* means refused by us (see [`crate::denial`]) and never reaches this module; *rejected* means refused by the
-//! venue. An order whose outcome is not known is [`OrderState::Unknown`] and is never sent again before a look-up.
+//! *Denied* means refused by us: mostly by a decision (see [`crate::denial`]), which makes no order, or else by the adapter
+//! that was to send it; *rejected* means refused by the venue. An order whose outcome is not known is [`OrderState::Unknown`] and is never sent again before a look-up.
 
 use std::fmt;
 

@@ -54,17 +54,6 @@ impl VenueTerms {
         self.signature_life.0 <= 0
     }
 
-    /// When an order was signed of which "not found" counts from then on: [`Self::not_found_from`] the other way.
-    pub fn signed_at(&self, not_found_from: Timestamp) -> Timestamp {
-        if self.in_process() {
-            return not_found_from;
-        }
-        let VenueTerms { signature_life, clock_skew, query_lag } = *self;
-        let span =
-            signature_life.0.saturating_add(clock_skew.0).saturating_add(query_lag.0).saturating_add(1);
-        not_found_from.plus(Millis(span.saturating_neg()))
-    }
-
     /// Whether a request of that span may still be sent. One that may not is signed anew, as the next attempt.
     pub fn may_send(&self, signature: Signature, at: Timestamp) -> bool {
         self.in_process() || at <= signature.valid_until

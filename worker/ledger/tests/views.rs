@@ -12,7 +12,9 @@ use tradewind_core::money::{Cash, Price, Quantity};
 use tradewind_core::order::{Intent, IntentId, OrderKind, OrderState, Purpose, Side};
 use tradewind_ledger::{Batch, DecisionRow, EquityRow, Ledger, SqlLedger, SqliteReader};
 
-use OrderState::{Absent, Accepted, Cancelled, Filled, Intended, PartiallyFilled, Rejected, Sent, Unknown};
+use OrderState::{
+    Absent, Accepted, Cancelled, Denied, Filled, Intended, PartiallyFilled, Rejected, Sent, Unknown,
+};
 
 /// Sells 0.2 BTC when the price has fallen to 95.
 fn stop(id: u64) -> Intent {
@@ -25,7 +27,7 @@ fn stop(id: u64) -> Intent {
     }
 }
 
-/// The other ends of an order: filled, cancelled with and without a fill, rejected, absent. Nothing is held of them.
+/// The other ends of an order: filled, cancelled with and without a fill, rejected, absent, denied. Nothing is held of them.
 fn other_ends() -> Vec<Record> {
     let mut records = Vec::new();
     for (id, end) in [(3, Filled), (4, Cancelled), (5, Cancelled), (6, Rejected)] {
@@ -55,6 +57,9 @@ fn other_ends() -> Vec<Record> {
         step(7, 1, 1, Intended, Sent),
         step(7, 1, 1, Sent, Unknown),
         step(7, 1, 1, Unknown, Absent),
+        Record::Intent(intent(8, 1)),
+        step(8, 1, 1, Intended, Sent),
+        step(8, 1, 1, Sent, Denied),
     ]);
     records
 }
@@ -149,11 +154,12 @@ async fn assert_recommendations(conn: &mut impl Asks) {
         ("5", "CANCELLED"),
         ("6", "REJECTED"),
         ("7", "FAILED"),
+        ("8", "REJECTED"),
         ("denied-2", "LIMIT_EXCEEDED"),
         ("denied-3", "DUPLICATE"),
     ];
     assert_eq!(ends, expected, "a stop belongs to its entry, and not every denial is a limit");
-    assert_eq!(found[6][2..6], ["", "0.625", "confidence 62.5% < 65%", "LIMIT_EXCEEDED"]);
+    assert_eq!(found[7][2..6], ["", "0.625", "confidence 62.5% < 65%", "LIMIT_EXCEEDED"]);
 }
 
 async fn assert_views(conn: &mut impl Asks) {

@@ -1,4 +1,4 @@
-//! Events for `kubectl describe`: orders sent, filled and rejected, halts made and resumed.
+//! Events for `kubectl describe`: orders sent, filled, rejected and denied, halts made and resumed.
 //!
 //! They are news, not records: what was traded and halted is in the ledger. Nothing waits for them; what is too much is
 //! dropped, trades before halts, and the number is logged. Those that say the same of the same object within six minutes

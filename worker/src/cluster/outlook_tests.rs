@@ -72,6 +72,7 @@ fn order(purpose: Purpose) -> OrderView {
         attempt: Attempt(1),
         filled: Quantity(0),
         is_ending: false,
+        signed_at: Timestamp(0),
         not_found_from: None,
     }
 }

@@ -3,6 +3,8 @@
 //! It promises that an order is taken for ended or lost only by the venue's own answers, and that one the venue does not
 //! tell of keeps no other waiting. Must not send anything again: the engine decides that.
 
+use std::ops::Range;
+
 use tradewind_core::engine::OrderView;
 use tradewind_core::order::{ClientOrderId, OrderKind, OrderRef, OrderState, OrderUpdate, Purpose};
 use tradewind_core::time::{Millis, Timestamp};
@@ -12,20 +14,21 @@ use tradewind_venues::port::{Lookup, OrderSnapshot};
 
 use super::{Driver, DriverError, Observer};
 
-/// Orders are searched for from so long before they were signed: another worker may have signed it, by another clock.
-const EARLIER: Millis = Millis(60_000);
+/// Orders are searched for from so long before they were signed until so long after: another worker may have signed them, by
+/// another clock.
+const MARGIN: Millis = Millis(60_000);
 /// The code of a refusal that was looked up, not answered.
 const REFUSED: &str = "REJECTED";
 
 impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// Takes in where the order stands at the venue. One that is not found by its id is searched for before that ends it,
-    /// among all orders since it was signed. Fills are read last: an order that filled and was forgotten between any two is
+    /// among all orders of when it was signed. Fills are read last: an order that filled and was forgotten between any two is
     /// known by them.
     pub(super) async fn look_up(&mut self, order: &OrderRef) -> Result<(), DriverError> {
         let (asked_at, id) = (self.now(), order.client_order_id);
         let answer = match self.venue.lookup(order).await {
-            Lookup::NotFound => match self.search_from(id, asked_at) {
-                Some(since) => self.venue.search(order, since).await,
+            Lookup::NotFound => match self.searched_in(id, asked_at) {
+                Some(span) => self.venue.search(order, span).await,
                 None => Lookup::NotFound,
             },
             answer => answer,
@@ -46,16 +49,16 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
         Ok(())
     }
 
-    /// From when on to search for an order, if "not found" would end it or begin to.
-    fn search_from(&self, id: ClientOrderId, asked_at: Timestamp) -> Option<Timestamp> {
+    /// When the venue can have taken an order, by any worker's clock, if "not found" would end it or begin to.
+    fn searched_in(&self, id: ClientOrderId, asked_at: Timestamp) -> Option<Range<Timestamp>> {
         let order = self.state.open_orders().into_iter().find(|order| order.intent.client_order_id == id)?;
-        let signed_at = match order.not_found_from {
-            Some(from) if asked_at < from => return None,
-            Some(from) => self.state.terms().signed_at(from),
-            None if order.state.is_at_the_venue() => order.intent.decided_at,
-            None => return None,
+        let counts = match order.not_found_from {
+            Some(from) => asked_at >= from,
+            // One that is ending waits for its fills, whatever is found.
+            None => order.state.is_at_the_venue() && !order.is_ending,
         };
-        Some(signed_at.plus(Millis(-EARLIER.0)))
+        let last = order.signed_at.plus(self.state.terms().signature_life);
+        counts.then(|| order.signed_at.plus(Millis(-MARGIN.0))..last.plus(MARGIN))
     }
 
     /// The venue does not know an order that it had accepted. One that is still missed when the lag is over has ended, and

@@ -3,6 +3,8 @@
 //! It promises to tell three things apart: the venue said yes, the venue said no, and nobody knows. An implementation
 //! sends each request once; it never retries an order and never turns a failed call into "not found".
 
+use std::ops::Range;
+
 use smol_str::{SmolStr, format_smolstr};
 pub use tradewind_core::external::{ExternalOrder, ExternalTrade};
 use tradewind_core::money::{Cash, Quantity};
@@ -190,9 +192,9 @@ pub trait Venue {
     /// Asks for one order, open or ended. [`Lookup::NotFound`] only when the venue answered so.
     async fn lookup(&mut self, order: &OrderRef) -> Lookup;
 
-    /// Looks for an order that was not found by its id among all orders of its instrument since then, open or ended. Asked
+    /// Looks for an order that was not found by its id among all orders of its instrument of that span, open or ended. Asked
     /// before "not found" ends an order: an index of ids may be late, or forget.
-    async fn search(&mut self, order: &OrderRef, since: Timestamp) -> Lookup;
+    async fn search(&mut self, order: &OrderRef, span: Range<Timestamp>) -> Lookup;
 
     /// All orders that are open.
     async fn open_orders(&mut self) -> Result<OpenOrders, VenueError>;

@@ -62,7 +62,7 @@ impl State {
         }
     }
 
-    /// Time alone can confirm a breaker, bring back an exit or a stop the venue refused, repeat a cancel, and end its
+    /// Time alone can confirm a breaker, bring back an exit or a stop that was rejected or denied, repeat a cancel, and end its
     /// patience with a position that has no stop.
     pub(super) fn on_timer(&mut self, effects: &mut Effects) {
         for strategy in 0..self.strategies.len() {

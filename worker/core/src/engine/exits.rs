@@ -121,7 +121,7 @@ impl State {
         }
     }
 
-    /// Goes on with an exit that the venue refused, that paused after a slice, or that a restart interrupted. Cancels may
+    /// Goes on with an exit that was rejected or denied, that paused after a slice, or that a restart interrupted. Cancels may
     /// repeat freely.
     pub(super) fn retry_exit(&mut self, strategy: usize, slot: usize, effects: &mut Effects) {
         let Some(exit) = self.slot_mut(strategy, slot).and_then(|s| s.exit.as_mut()) else { return };

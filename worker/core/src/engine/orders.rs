@@ -54,6 +54,7 @@ impl State {
             strategy,
             slot,
             life: Life::begin(self.terms.sign(self.now)),
+            signed_at: self.now,
             retry_at: Timestamp(i64::MIN),
             filled: Quantity::ZERO,
             trades: SmallVec::new(),
@@ -145,6 +146,9 @@ impl State {
         }
         let signature = self.terms.sign(self.now);
         if self.advance(id, OrderInput::Renew { signature }, None, effects) {
+            if let Some(order) = self.orders.by_intent(id) {
+                order.signed_at = signature.signed_at;
+            }
             self.persist_signing(id, effects);
         }
     }

@@ -121,6 +121,7 @@ impl State {
             strategy,
             slot,
             life: Life::recovered(open.state, open.attempt, signature, &self.terms),
+            signed_at: signature.signed_at,
             retry_at: Timestamp(i64::MIN),
             filled: Quantity(filled),
             trades,

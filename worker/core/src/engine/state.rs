@@ -138,7 +138,7 @@ pub(super) enum Pace {
     Going,
     /// A slice has ended: the book gets time to fill again. Or coins are missing at the venue, perhaps only for now.
     Paused,
-    /// The venue refused the order: it is not tried in a loop.
+    /// The order was rejected or denied: it is not tried in a loop.
     Refused {
         /// Time alone does not bring it back before this.
         retry_at: Timestamp,
@@ -178,6 +178,8 @@ pub(super) struct Order {
     pub(super) strategy: usize,
     pub(super) slot: usize,
     pub(super) life: Life,
+    /// When the last of its sendings was signed.
+    pub(super) signed_at: Timestamp,
     /// Neither sent before this, when the venue's budget was used up, nor its cancel repeated.
     pub(super) retry_at: Timestamp,
     pub(super) filled: Quantity,

@@ -118,6 +118,8 @@ pub struct OrderView {
     pub filled: Quantity,
     /// Whether it has ended at the venue, which executed more of it than has filled here: its fills must be read.
     pub is_ending: bool,
+    /// When the last of its sendings was signed, by the clock of whoever signed it.
+    pub signed_at: Timestamp,
     /// From when on the venue's "not found" counts, where nobody knows what came of it.
     pub not_found_from: Option<Timestamp>,
 }
@@ -129,6 +131,7 @@ pub(super) fn order_view(order: &Order) -> OrderView {
         attempt: order.life.attempt(),
         filled: order.filled,
         is_ending: order.life.is_ending(),
+        signed_at: order.signed_at,
         not_found_from: order.life.not_found_from(),
     }
 }

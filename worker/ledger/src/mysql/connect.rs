@@ -16,9 +16,9 @@ const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBST
 const READ_COMMITTED: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 const REPEATABLE_READ: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
 
-/// A process that is paused in the midst of a transaction holds the ledger's rows as long as its connection lives. The
-/// server ends it after this many seconds, longer than a commit is tried for, so that a successor can open the ledger.
-/// MySQL has no such setting and takes it for a comment: there a successor waits for TCP to give up.
+/// A process that is paused in the midst of a transaction holds the ledger's rows as long as its session lives. The server
+/// ends it when it has been idle for this many seconds, as long as one try of a commit may take, so that a successor can open
+/// the ledger. MySQL has no such setting and takes it for a comment: there the session lives until `wait_timeout`.
 const NOT_IDLE: &str = "SET SESSION autocommit = 1 /*M!100300 , SESSION idle_transaction_timeout = 10 */";
 
 /// A server, and what its connections are for.

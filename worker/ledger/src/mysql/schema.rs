@@ -14,13 +14,14 @@ use crate::rows::CHAINED;
 use crate::sql::{Dialect, Scope};
 
 /// The newest schema known here.
-pub const SCHEMA: i64 = 3;
+pub const SCHEMA: i64 = 4;
 
 /// All versions, oldest first.
-const VERSIONS: [(i64, &str); 3] = [
+const VERSIONS: [(i64, &str); 4] = [
     (1, include_str!("../../migrations/mysql/0001_ledger.sql")),
     (2, include_str!("../../migrations/mysql/0002_outbox.sql")),
     (3, include_str!("../../migrations/mysql/0003_externals.sql")),
+    (4, include_str!("../../migrations/mysql/0004_denied.sql")),
 ];
 
 /// Starters of one database wait this many seconds for each other.

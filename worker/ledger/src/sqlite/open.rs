@@ -24,7 +24,7 @@ use crate::sql::{Context, Scope, open};
 pub(super) use crate::sql::open::Owner;
 
 /// The newest schema known here.
-const SCHEMA: i64 = 6;
+const SCHEMA: i64 = 7;
 /// Readers never block a writer in WAL mode; only a foreign program can, and not for long.
 const BUSY: Duration = Duration::from_secs(2);
 
@@ -35,6 +35,7 @@ fn migrator() -> Migrator {
     let readers = include_str!("../../migrations/sqlite/0004_commits_and_views.sql");
     let outbox = include_str!("../../migrations/sqlite/0005_outbox.sql");
     let externals = include_str!("../../migrations/sqlite/0006_externals.sql");
+    let denied = include_str!("../../migrations/sqlite/0007_denied.sql");
     let migration = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
@@ -44,7 +45,8 @@ fn migrator() -> Migrator {
         migration(3, "successions", successions),
         migration(4, "commits and views", readers),
         migration(5, "outbox", outbox),
-        migration(SCHEMA, "externals", externals),
+        migration(6, "externals", externals),
+        migration(SCHEMA, "denied", denied),
     ])
 }
 

@@ -310,6 +310,7 @@ fn order(strategy: u128, state: OrderState) -> OrderView {
         attempt: Attempt(1),
         filled: Quantity(0),
         is_ending: false,
+        signed_at: tradewind_core::time::Timestamp(0),
         not_found_from: None,
     }
 }

@@ -1,5 +1,7 @@
 //! Placing, cancelling and looking up orders, and the port.
 
+use std::ops::Range;
+
 use smol_str::{SmolStr, format_smolstr};
 use tradewind_core::order::{ClientOrderId, OrderRef, OrderRequest, OrderState, Side};
 use tradewind_core::protocol::VenueTerms;
@@ -220,25 +222,33 @@ impl BinanceUs {
 }
 
 impl BinanceUs {
-    /// The latest of that id among the orders of its symbol since then, by our clock. A page that is full may not show it,
-    /// and proves nothing.
-    async fn try_search(&mut self, order: &OrderRef, since: Timestamp) -> Result<Lookup, BinanceError> {
+    /// The latest of that id among the orders of its symbol in that span, by our clock. A page that is full may not show it,
+    /// and proves nothing; one symbol has no thousand orders in the minutes that are asked for.
+    async fn try_search(
+        &mut self,
+        order: &OrderRef,
+        span: Range<Timestamp>,
+    ) -> Result<Option<OrderSnapshot>, BinanceError> {
         const WHAT: &str = "the orders";
         let wrong = |source| BinanceError::Reply { what: WHAT, source };
+        let contradiction = |what| wrong(reply::ReplyError::Contradiction { what });
         let rules = self.rules(&order.symbol)?.clone();
-        let signed_at = self.signing_time().await?;
-        let exact = request::all_orders(self.clock.venue_time_of(since, self.now())?, signed_at, &rules);
-        let answer = self.read(WHAT, &exact, Need::Urgent).await?;
+        let (signed_at, now) = (self.signing_time().await?, self.now());
+        let span = self.clock.venue_time_of(span.start, now)?..self.clock.venue_time_of(span.end, now)?;
+        let answer = self.read(WHAT, &request::all_orders(&span, signed_at, &rules), Need::Urgent).await?;
         let orders = reply::orders(&answer.body).map_err(wrong)?;
         let full = orders.len() >= request::ORDERS_PAGE;
         let of_id = orders.into_iter().filter(|found| found.is(order.client_order_id, &rules));
         let Some(found) = of_id.max_by_key(|found| found.order_id) else {
-            let message = format!("{} orders since then, and perhaps more", request::ORDERS_PAGE);
-            return Ok(if full { Lookup::Unknown { message } } else { Lookup::NotFound });
+            return if full {
+                Err(contradiction("there may be more orders than one page has"))
+            } else {
+                Ok(None)
+            };
         };
         self.remember(&rules, found.order_id, Owner::Worker(order.client_order_id));
-        // By its id it is ours.
-        Ok(found.snapshot(&rules).map_err(wrong)?.map_or(Lookup::NotFound, Lookup::Found))
+        let snapshot = found.snapshot(&rules).map_err(wrong)?;
+        snapshot.map(Some).map_err(|_| contradiction("it is about another order"))
     }
 }
 
@@ -264,16 +274,11 @@ impl Venue for BinanceUs {
     }
 
     async fn lookup(&mut self, order: &OrderRef) -> Lookup {
-        match self.try_look_up(order).await {
-            Ok(Some(order)) => Lookup::Found(order),
-            Ok(None) => Lookup::NotFound,
-            Err(error) => Lookup::Unknown { message: error.to_string() },
-        }
+        looked_up(self.try_look_up(order).await)
     }
 
-    async fn search(&mut self, order: &OrderRef, since: Timestamp) -> Lookup {
-        let found = self.try_search(order, since).await;
-        found.unwrap_or_else(|error| Lookup::Unknown { message: error.to_string() })
+    async fn search(&mut self, order: &OrderRef, span: Range<Timestamp>) -> Lookup {
+        looked_up(self.try_search(order, span).await)
     }
 
     async fn open_orders(&mut self) -> Result<OpenOrders, VenueError> {
@@ -290,5 +295,13 @@ impl Venue for BinanceUs {
 
     async fn time(&mut self) -> Result<Timestamp, VenueError> {
         Ok(self.ask_time().await?)
+    }
+}
+
+fn looked_up(answer: Result<Option<OrderSnapshot>, BinanceError>) -> Lookup {
+    match answer {
+        Ok(Some(order)) => Lookup::Found(order),
+        Ok(None) => Lookup::NotFound,
+        Err(error) => Lookup::Unknown { message: error.to_string() },
     }
 }

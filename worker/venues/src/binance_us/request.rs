@@ -5,6 +5,7 @@
 //! No value needs percent-encoding: they are decimals, our ids, and symbols of letters and digits.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use ring::digest;
 use tradewind_core::instrument::InstrumentRules;
@@ -229,9 +230,11 @@ pub fn open_orders(signed_at: Timestamp, rules: &SymbolRules) -> ExactRequest {
 /// The most orders one answer has.
 pub const ORDERS_PAGE: usize = 1000;
 
-/// Asks for the orders of one symbol since that time of the venue's, open and ended, oldest first.
-pub fn all_orders(since: Timestamp, signed_at: Timestamp, rules: &SymbolRules) -> ExactRequest {
-    let query = format!("symbol={}&startTime={}&limit={ORDERS_PAGE}", rules.venue_symbol, since.0);
+/// Asks for the orders of one symbol that were made in that span of the venue's time, open and ended, oldest first.
+pub fn all_orders(span: &Range<Timestamp>, signed_at: Timestamp, rules: &SymbolRules) -> ExactRequest {
+    let Range { start, end } = span;
+    let symbol = &rules.venue_symbol;
+    let query = format!("symbol={symbol}&startTime={}&endTime={}&limit={ORDERS_PAGE}", start.0, end.0);
     ExactRequest::new(Method::Get, "/api/v3/allOrders", 10, query).signed(signed_at, RECV_WINDOW)
 }
 

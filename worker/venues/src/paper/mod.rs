@@ -16,6 +16,7 @@ mod rows;
 mod settings;
 mod store;
 
+use std::ops::Range;
 use std::path::Path;
 
 use tradewind_core::config::PaperConfig;
@@ -390,7 +391,7 @@ impl Venue for PaperVenue {
         }
     }
 
-    async fn search(&mut self, order: &OrderRef, _since: Timestamp) -> Lookup {
+    async fn search(&mut self, order: &OrderRef, _span: Range<Timestamp>) -> Lookup {
         // Its book is found by ids, and forgets none.
         self.lookup(order).await
     }

@@ -3,6 +3,7 @@
 use tradewind_core::order::{OrderKind, OrderState, Side};
 use tradewind_core::protocol::VenueTerms;
 use tradewind_core::time::Millis;
+use tradewind_core::time::Timestamp;
 use tradewind_venues::{CancelOutcome, Lookup, PlaceOutcome, Venue};
 
 use crate::desk::{Desk, NOW, id, market_buy, named, order, ours, price, quantity, sample};
@@ -58,25 +59,28 @@ async fn the_duplicate_of_an_open_order_is_looked_up_and_not_taken_for_a_refusal
 }
 
 #[tokio::test]
-async fn an_order_is_searched_for_among_all_since_that_time_and_a_full_page_proves_nothing() {
+async fn an_order_is_searched_for_among_all_of_a_span_of_the_venues_time_and_a_full_page_proves_nothing() {
     let mut desk = Desk::ready().await;
-    let since = desk.time();
+    // This machine is three seconds behind.
+    desk.now.set(desk.now.get() - 3_000);
+    desk.venue.time().await.unwrap();
+    let span = || Timestamp(7_000)..Timestamp(9_000);
     // Of two with one id the later one counts.
     let other = ours("order_query").replace("418822002", "418822001").replace("PARTIALLY_FILLED", "EXPIRED");
     desk.server.then(Act::json(200, format!("[{},{other}]", ours("order_query"))));
-    let Lookup::Found(found) = desk.venue.search(&named(), since).await else { panic!() };
+    let Lookup::Found(found) = desk.venue.search(&named(), span()).await else { panic!() };
     assert_eq!((found.venue_order_id.as_str(), found.state), ("418822002", OrderState::PartiallyFilled));
     let asked = desk.server.last();
-    assert_eq!(asked.parameter("startTime"), Some(since.0.to_string().as_str()));
+    assert_eq!((asked.parameter("startTime"), asked.parameter("endTime")), (Some("10000"), Some("12000")));
     assert_eq!(asked.parameter("limit"), Some("1000"));
 
     desk.server.then(Act::json(200, "[]"));
-    assert_eq!(desk.venue.search(&named(), since).await, Lookup::NotFound);
+    assert_eq!(desk.venue.search(&named(), span()).await, Lookup::NotFound);
     let theirs = |count| format!("[{}]", vec![sample("order_query"); count].join(","));
     desk.server.then(Act::json(200, theirs(999)));
-    assert_eq!(desk.venue.search(&named(), since).await, Lookup::NotFound);
+    assert_eq!(desk.venue.search(&named(), span()).await, Lookup::NotFound);
     desk.server.then(Act::json(200, theirs(1000)));
-    let full = desk.venue.search(&named(), since).await;
+    let full = desk.venue.search(&named(), span()).await;
     assert!(matches!(full, Lookup::Unknown { .. }), "{full:?}");
 }
 

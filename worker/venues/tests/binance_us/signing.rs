@@ -148,10 +148,10 @@ fn questions_carry_the_documented_parameters_and_weights() {
         ),
         (request::open_orders(at, &rules), "GET", "/api/v3/openOrders", format!("symbol=BTCUSDT{end}"), 3),
         (
-            request::all_orders(Timestamp(5), at, &rules),
+            request::all_orders(&(Timestamp(5)..Timestamp(9)), at, &rules),
             "GET",
             "/api/v3/allOrders",
-            format!("symbol=BTCUSDT&startTime=5&limit=1000{end}"),
+            format!("symbol=BTCUSDT&startTime=5&endTime=9&limit=1000{end}"),
             10,
         ),
         (
