@@ -6,6 +6,7 @@ pub(crate) mod mariadb;
 pub(crate) mod outbox;
 pub(crate) mod proxy;
 pub(crate) mod suite;
+pub(crate) mod tamper;
 
 use std::path::Path;
 
