@@ -173,6 +173,19 @@ impl Venue {
         .unwrap();
     }
 
+    /// A worker on it whose ledger is that one, with the folder of its user; not yet started.
+    pub fn moved_to(&self, ledger: &str, user: &Path) -> Command {
+        let desk = fs::read_to_string(self.file()).unwrap();
+        let (before, old) = desk.split_once("  ledger: ").unwrap();
+        let after = old.split_once('\n').unwrap().1;
+        let file = self.dir.path().join("moved.yaml");
+        fs::write(&file, format!("{before}  ledger: {ledger}\n{after}")).unwrap();
+        let state = self.state().with_file_name("moved");
+        let mut command = command(&run_arguments(&file, &state));
+        command.arg("--ledger-credentials").arg(user).arg("--credentials").arg(self.keys());
+        command
+    }
+
     /// Lets the desk enter again right after an exit, as often as it likes.
     pub fn trade_often(&self) {
         let desk = fs::read_to_string(self.file()).unwrap();

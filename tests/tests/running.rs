@@ -178,6 +178,17 @@ fn without_a_worker_a_halt_waits_in_the_ledger_for_the_next_start() {
 }
 
 #[test]
+fn without_a_worker_a_strategy_of_any_namespace_that_holds_nothing_is_halted_by_its_name() {
+    // So few bars that it only warms up.
+    let desk = Desk::new(&busy(&[("metadata: {name: ", "metadata: {namespace: desk, name: ")]), 6);
+    desk.complete("state");
+    let said = ok(&desk, &["halt", "--strategy", "trend", "--reason", "a look at it"]);
+    assert!(said.contains("halted: strategy.trend.local"), "{said}");
+    let ended = ask(&desk, &["halt", "--strategy", "nobody", "--reason", "a typo"]);
+    assert!(ended.code != Some(0) && ended.err.contains("nobody"), "{}", ended.err);
+}
+
+#[test]
 fn a_tripped_breaker_halts_until_it_is_resumed_and_then_measures_from_there() {
     let desk = Desk::new(&busy(&[("percent: 15, confirmFor: 10s", "percent: 0.5, confirmFor: 10s")]), 400);
     let last = desk.complete("state");

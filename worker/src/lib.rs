@@ -20,6 +20,7 @@ pub mod crash_points;
 pub mod driver;
 pub mod explain;
 pub mod feed;
+pub mod held_log;
 pub mod http;
 pub mod ledger;
 pub mod market_data;

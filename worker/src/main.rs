@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tradewind_worker::commands::{self, CommandError};
+use tradewind_worker::held_log::HeldLog;
 use tradewind_worker::session::in_time;
 
 /// Trades one exchange account: from market data to signal, size, risk checks, order and fill.
@@ -41,7 +42,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr(&cli.command);
+    let held = start_log(&cli.command);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&CommandError::Output(error)),
@@ -49,6 +50,10 @@ fn main() -> ExitCode {
     let ended = runtime.block_on(dispatch(&cli.command));
     // A name that is still being looked up keeps nobody from ending.
     runtime.shutdown_background();
+    if let Some(log) = held {
+        // Whoever has closed the terminal needs no lines.
+        log.tell(&mut std::io::stderr()).ok();
+    }
     match ended {
         Ok(code) => code,
         Err(error) => fail(&error),
@@ -78,22 +83,23 @@ async fn dispatch(command: &Command) -> Result<ExitCode, CommandError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Facts go to stderr, one line each; a live table has the terminal to itself, so there only warnings are kept back
-/// for its end.
-fn log_to_stderr(command: &Command) {
-    let live = matches!(command, Command::Run(options) if !options.plain) && std::io::stdout().is_terminal();
-    let default = if live { "off" } else { "info" };
+/// Facts go to stderr, one line each. A live table has the terminal to itself: there warnings are kept for its end.
+fn start_log(command: &Command) -> Option<HeldLog> {
+    let live = matches!(command, Command::Run(options) if options.has_live_table());
+    let default = if live { "warn" } else { "info" };
     // What goes wrong with the API server is told by who asked, once.
     let quiet = "kube_client=off,tower=off";
     let told = std::env::var("TRADEWIND_LOG").unwrap_or_else(|_| default.to_owned());
     let filter = EnvFilter::try_new(format!("{quiet},{told}")).unwrap_or_else(|_| EnvFilter::new(default));
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        .with_target(false)
-        .init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_target(false);
+    if !live {
+        log.with_writer(std::io::stderr).init();
+        return None;
+    }
+    let held = HeldLog::default();
+    log.with_writer(held.clone()).init();
+    Some(held)
 }
 
 #[expect(clippy::print_stderr, reason = "the last words of a command go to the terminal, logged or not")]

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::snapshot::Snapshot;
-use crate::terminal::live::{Key, LiveTable, Palette, can_draw};
+use crate::terminal::live::{Key, LiveTable, Palette};
 use crate::terminal::plain;
 
 /// The place.
@@ -18,9 +18,9 @@ pub enum Screen {
 }
 
 impl Screen {
-    /// A live table if it is wanted and the terminal of that name (`TERM`) takes one.
+    /// A live table if it is wanted; `term` is the terminal's name (`TERM`).
     pub fn choose(wanted: bool, no_color: Option<&str>, term: Option<&str>) -> Self {
-        if !wanted || !can_draw(term) {
+        if !wanted {
             return Self::Plain { day: None };
         }
         match LiveTable::open(Palette::of(no_color, term)) {

@@ -237,6 +237,44 @@ fn a_ledger_in_a_database_is_traded_on_killed_and_gone_on_with() {
 }
 
 #[test]
+fn a_ledger_in_a_database_is_checked_saved_and_restored_into_another_which_starts_halted() {
+    let database = block_on(mariadb::Server::shared().database());
+    let venue = Venue::with_ledger(&in_database(&database), Some(database.secret.path()));
+    let mut worker = venue.worker();
+    venue.until_accepted(Side::Sell, &mut worker);
+    stop(worker);
+    let sent = venue.order_requests();
+    let command = |of: &mariadb::Database, arguments: &[&str]| {
+        let at = format!("127.0.0.1:{}/{}", of.server.port(), of.name);
+        let place = ["--mysql", &at, "--credentials", of.secret.path().to_str().unwrap(), "--plain-text"];
+        let ended = run(&[&["ledger"], arguments, &place].concat());
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.err);
+        ended.out
+    };
+    let which = ["--ledger", "default/real"];
+    let fills = history(&database, "default/real").fills.len();
+    assert!(command(&database, &[&["verify"][..], &which].concat()).contains("each as it was written"));
+    let exported = command(&database, &[&["export", "--table", "fills"][..], &which].concat());
+    assert_eq!(exported.lines().count(), 1 + fills, "{exported}");
+    let file = venue.state().with_file_name("saved.jsonl");
+    let file = file.to_str().unwrap();
+    command(&database, &[&["backup", "--to", file][..], &which].concat());
+
+    let other = block_on(std::sync::Arc::clone(&database.server).database());
+    command(&other, &["restore", "--from", file]);
+    let restored = history(&other, "default/real");
+    assert_eq!((restored.fills.len(), restored.open_orders.len()), (fills, 1));
+    let halts: Vec<_> = restored.halts.iter().map(|halt| halt.name.as_str()).collect();
+    assert_eq!(halts, ["account.real.ledger-unknown"]);
+    // A worker on it reconciles, and stays halted.
+    let mut worker = Worker::spawn(&mut venue.moved_to(&in_database(&other), other.secret.path()));
+    worker.line("the start", |line| line.contains("every order is settled"));
+    stop(worker);
+    assert_eq!(venue.order_requests(), sent, "nothing is sent anew");
+    assert_eq!(history(&other, "default/real").halts.len(), 1);
+}
+
+#[test]
 fn real_money_is_not_traded_on_a_database_that_may_forget_commits() {
     let server = std::sync::Arc::new(mariadb::Server::start(&["--innodb-flush-log-at-trx-commit=2"]));
     let database = block_on(server.database());

@@ -68,6 +68,40 @@ fn an_entry_without_an_answer_is_bought_once_whatever_the_exchange_does_with_ids
 }
 
 #[test]
+fn whatever_comes_instead_of_an_answer_the_entry_is_bought_once() {
+    let answers = [
+        // It was placed.
+        Fault::HalfBody,
+        Fault::WrongJson,
+        Fault::ResetAfter,
+        // It was not, which is believed when its signature has run out.
+        Fault::Html,
+        Fault::ResetBefore,
+    ];
+    std::thread::scope(|scope| {
+        for answer in answers {
+            scope.spawn(move || {
+                let venue = Venue::start();
+                venue.strike_order(answer);
+                stop(guarded(&venue));
+                bought_once(&venue);
+            });
+        }
+    });
+}
+
+#[test]
+fn an_entry_without_an_answer_is_found_and_guarded_before_a_worker_that_is_asked_to_stop_ends() {
+    let venue = Venue::start();
+    venue.world(|world| world.desk.exchange.behaviour.query_lag_ms = 2_000);
+    venue.strike_order(Fault::DropAfter);
+    let mut worker = venue.worker();
+    venue.until_accepted(Side::Buy, &mut worker);
+    stop(worker);
+    bought_once(&venue);
+}
+
+#[test]
 fn an_entry_that_is_not_found_by_its_id_is_found_among_all_orders_and_not_sent_again() {
     let venue = Venue::start();
     venue.world(|world| world.desk.exchange.behaviour.finds_by_client_id = false);

@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use tradewind_core::config::{DesiredState, InstrumentState, SizingConfig};
+use tradewind_core::config::{DesiredState, InstrumentState, ResolvedStrategy, SizingConfig};
 use tradewind_core::decision::Outcome;
 use tradewind_core::denial::Denial;
 use tradewind_core::event::{Effect, EventKind, HaltChange, Record, Report, Transfer};
@@ -481,4 +481,18 @@ fn time_that_steps_back_is_time_standing_still() {
     desk.hour -= 2;
     desk.tell(EventKind::Timer);
     assert_eq!(desk.state.now(), before);
+}
+
+#[test]
+fn an_edited_decision_bar_holds_at_once() {
+    let of = |hours| ResolvedStrategy { bar: Millis(hours * HOUR), ..strategy(1, &["BTC-USD"]) };
+    let mut desk = Desk::new(vec![of(2)], &["BTC-USD"]);
+    let decided = |desk: &mut Desk| (0..8).map(|_| decisions(&desk.bar(0, "100")).len()).sum::<usize>();
+    assert_eq!(decided(&mut desk), 4);
+    for (hours, decisions) in [(4, 2), (1, 8), (2, 4)] {
+        desk.config.strategies = vec![of(hours)];
+        let config = Box::new(desk.config.clone());
+        desk.tell(EventKind::ConfigChange(config));
+        assert_eq!(decided(&mut desk), decisions, "bars of {hours} h");
+    }
 }

@@ -111,10 +111,10 @@ async fn a_newer_schema_is_refused_naming_both_versions() {
         VALUES (42, 'from the future', TRUE, x'00', 0)";
     by_hand(&path, &[newer]).await.unwrap();
     for error in [refused(&path, &options()).await, SqliteReader::open(&path).await.map(drop).unwrap_err()] {
-        assert!(matches!(error, LedgerError::NewerSchema { found: 42, supported: 6, .. }), "{error:?}");
+        assert!(matches!(error, LedgerError::NewerSchema { found: 42, supported: 7, .. }), "{error:?}");
         let text = error.to_string();
         assert!(
-            text.contains("schema 42") && text.contains("up to 6") && text.contains("ledger.db"),
+            text.contains("schema 42") && text.contains("up to 7") && text.contains("ledger.db"),
             "{text}"
         );
     }

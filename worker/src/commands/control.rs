@@ -13,8 +13,8 @@ use tradewind_core::time::Timestamp;
 use tradewind_crds::load::uid;
 use tradewind_crds::objects::{Key, Kind};
 use tradewind_ledger::{
-    Batch, Ledger, LedgerReader, MysqlLedger, MysqlOptions, MysqlReader, SqliteLedger, SqliteOptions,
-    SqliteReader,
+    Batch, DecisionFilter, Ledger, LedgerReader, MysqlLedger, MysqlOptions, MysqlReader, SqliteLedger,
+    SqliteOptions, SqliteReader,
 };
 use tradewind_venues::DrivenVenue;
 
@@ -250,10 +250,15 @@ async fn facts_of_ledger(
     command: &Command,
 ) -> Result<Facts, CommandError> {
     let held: Vec<Uid> = reader.balances().await?.iter().filter_map(|row| row.strategy).collect();
+    // Whoever decided has its uid in the decision, whatever namespace its file names.
+    let mut decided = Vec::new();
     let mut names: Vec<SmolStr> = reader.outcomes().await?.into_iter().map(|o| o.strategy_name).collect();
     if let Command::Halt(HaltCommand { scope: Scope::Strategy(name), .. }) = command {
         names.push(name.clone());
+        let last = DecisionFilter { strategy: Some(name.clone()), limit: 1, ..DecisionFilter::default() };
+        decided = reader.decisions(&last).await?;
     }
+    let decided = decided.into_iter().map(|row| (row.strategy, row.strategy_name));
     names.sort();
     names.dedup();
     let known = names
@@ -263,6 +268,6 @@ async fn facts_of_ledger(
     let history = reader.history().await?;
     let holding = history.checkpoint.into_iter().flat_map(|checkpoint| checkpoint.holding);
     let holding = holding.map(|strategy| (strategy.uid, strategy.name));
-    let strategies = known.filter(|(uid, _)| held.contains(uid)).chain(holding).collect();
+    let strategies = known.filter(|(uid, _)| held.contains(uid)).chain(holding).chain(decided).collect();
     Ok(Facts { account: account.clone(), strategies, symbols: Vec::new(), halts: reader.halts().await? })
 }

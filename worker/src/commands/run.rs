@@ -30,6 +30,7 @@ use crate::session::{
 pub use crate::session::{LEDGER_FILE, PAPER_FILE};
 use crate::snapshot::{Phase, Snapshot};
 use crate::summary;
+use crate::terminal::live::can_draw;
 
 /// Bars between two looks at commands while bars come as fast as they can.
 const BREATH: u32 = 64;
@@ -100,10 +101,15 @@ impl Options {
         }
     }
 
+    /// Whether a live table takes the terminal.
+    pub fn has_live_table(&self) -> bool {
+        let term = std::env::var("TERM").ok();
+        !self.plain && std::io::stdout().is_terminal() && can_draw(term.as_deref())
+    }
+
     fn screen(&self) -> Screen {
         let (no_color, term) = (std::env::var("NO_COLOR").ok(), std::env::var("TERM").ok());
-        let terminal = !self.plain && std::io::stdout().is_terminal();
-        Screen::choose(terminal, no_color.as_deref(), term.as_deref())
+        Screen::choose(self.has_live_table(), no_color.as_deref(), term.as_deref())
     }
 }
 

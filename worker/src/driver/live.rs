@@ -69,7 +69,14 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
         for order in self.state.open_orders() {
             let open = order.state.is_at_the_venue();
             if order.intent.purpose.is_entry() && open {
-                self.cancel(&OrderRef::from(&order.intent)).await?;
+                match self.cancel(&OrderRef::from(&order.intent)).await {
+                    // The others need not wait for one that the venue does not tell of.
+                    Err(DriverError::Unsettled { order, message }) => {
+                        tracing::warn!(%order, message, "the end of an entry is not known");
+                        self.unsure = true;
+                    }
+                    done => done?,
+                }
             }
         }
         self.act().await

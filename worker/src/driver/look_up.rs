@@ -17,6 +17,8 @@ use super::{Driver, DriverError, Observer};
 /// Orders are searched for from so long before they were signed until so long after: another worker may have signed them, by
 /// another clock.
 const MARGIN: Millis = Millis(60_000);
+/// The longest span that venues tell of at once.
+const LONGEST: Millis = Millis(24 * 60 * 60_000 - 1);
 /// The code of a refusal that was looked up, not answered.
 const REFUSED: &str = "REJECTED";
 
@@ -52,13 +54,16 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// When the venue can have taken an order, by any worker's clock, if "not found" would end it or begin to.
     fn searched_in(&self, id: ClientOrderId, asked_at: Timestamp) -> Option<Range<Timestamp>> {
         let order = self.state.open_orders().into_iter().find(|order| order.intent.client_order_id == id)?;
-        let counts = match order.not_found_from {
-            Some(from) => asked_at >= from,
+        let last = match order.not_found_from {
+            Some(from) if asked_at < from => return None,
+            // A ledger that has lost a commit may not know of the last signature.
+            Some(_) => asked_at,
             // One that is ending waits for its fills, whatever is found.
-            None => order.state.is_at_the_venue() && !order.is_ending,
+            None if order.is_ending || !order.state.is_at_the_venue() => return None,
+            None => order.signed_at.plus(self.state.terms().signature_life),
         };
-        let last = order.signed_at.plus(self.state.terms().signature_life);
-        counts.then(|| order.signed_at.plus(Millis(-MARGIN.0))..last.plus(MARGIN))
+        let first = order.signed_at.plus(Millis(-MARGIN.0));
+        Some(first..last.plus(MARGIN).min(first.plus(LONGEST)))
     }
 
     /// The venue does not know an order that it had accepted. One that is still missed when the lag is over has ended, and

@@ -29,6 +29,8 @@ pub const ROW_BYTES: usize = 48;
 const BLOCK_ROWS: usize = 1024;
 /// Ticks up to which a float (rounded once itself, then multiplied) is certain to be nearest to its own decimal.
 const MAX_TICKS: i64 = 1 << 50;
+/// What a volume may be short of a whole unit, as floats are: far more than they are up to 10^12 units.
+const SHORT: f64 = 0.001;
 /// 2^52, above which a float has no fraction.
 const SHIFT: f64 = 4_503_599_627_370_496.0;
 /// The bits of a float that hold its fraction.
@@ -266,7 +268,8 @@ impl Scales {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "saturates: a volume only bounds fills")]
     fn volume(&self, volume: f64) -> Quantity {
-        Quantity((volume * self.quantity + 0.5) as i64)
+        // Rounded down, as fills are bounded by it, but for what the float is short of a whole unit.
+        Quantity((volume * self.quantity + SHORT) as i64)
     }
 }
 

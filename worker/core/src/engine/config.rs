@@ -143,7 +143,7 @@ impl State {
         if let Some(slot) = strategy.slots.iter_mut().find(|s| s.instrument == id) {
             slot.state = state;
             let window = Window::new(wanted.bar, base);
-            if window.is_some() != slot.window.is_some() {
+            if window.map(|window| window.length()) != slot.window.map(|window| window.length()) {
                 slot.window = window;
             }
             return;

@@ -38,6 +38,11 @@ impl Window {
         (length > base).then_some(Self { length, base, current: None, last: None, owed: 0 })
     }
 
+    /// How long its decision bars are.
+    pub(super) fn length(&self) -> Millis {
+        self.length
+    }
+
     /// First a bar that a gap cut off: it feeds the indicators and decides nothing, as its end was not seen in time. Then
     /// the bar that this one completes, to be decided on.
     pub(super) fn push(&mut self, bar: &Bar) -> (Option<Closed>, Option<Closed>) {

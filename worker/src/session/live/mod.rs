@@ -12,6 +12,8 @@ mod recording;
 use std::time::{Duration, Instant};
 
 use tradewind_core::config::{Config, MarketDataConfig, Speed};
+use tradewind_core::engine::OrderView;
+use tradewind_core::order::{OrderState, Purpose};
 
 use market::Market;
 use orders::Orders;
@@ -144,21 +146,14 @@ impl Live {
         Ok(true)
     }
 
-    /// The end: no entry stays open, and what came of them is known and durable. What is not answered in time is settled
-    /// by the next start.
+    /// The end: no entry stays open, and what came of them is known, guarded and durable. What is not answered in time is
+    /// settled by the next start.
     pub(crate) async fn drain(&mut self, driver: &mut Running) -> Result<(), CommandError> {
-        let end = async {
-            survived(driver.cancel_entries().await)?;
-            survived(driver.take_in_fills().await)?;
-            for unprotected in unprotected(driver) {
-                tracing::warn!(
-                    position = unprotected,
-                    "nothing at the venue protects it while no worker runs"
-                );
-            }
-            driver.flush().await
-        };
-        if let Ok(result) = tokio::time::timeout(DRAIN, end).await {
+        let ended = tokio::time::timeout(DRAIN, end_entries(driver)).await;
+        for unprotected in unprotected(driver) {
+            tracing::warn!(position = unprotected, "nothing at the venue protects it while no worker runs");
+        }
+        if let Ok(result) = ended {
             return Ok(result?);
         }
         tracing::warn!("the venue did not answer in time; the next start settles what is open");
@@ -166,17 +161,37 @@ impl Live {
     }
 }
 
-/// What is held and has no stop at the venue.
+/// Cancels entries, and looks for those of which nobody knows what became, until there are none.
+async fn end_entries(driver: &mut Running) -> Result<(), DriverError> {
+    loop {
+        survived(driver.cancel_entries().await)?;
+        survived(driver.settle_unknown().await)?;
+        survived(driver.take_in_fills().await)?;
+        let at_stake = |order: &OrderView| {
+            let sent = matches!(order.state, OrderState::Sent | OrderState::Unknown);
+            order.intent.purpose.is_entry() && (sent || order.state.is_at_the_venue())
+        };
+        if !driver.state.open_orders().iter().any(at_stake) {
+            return driver.flush().await;
+        }
+        tokio::time::sleep(TURN).await;
+    }
+}
+
+/// What is held and is not all guarded by stops that rest at the venue.
 fn unprotected(driver: &Running) -> Vec<String> {
     let orders = driver.state.open_orders();
     let views = driver.state.strategy_views();
     let held = views.iter().flat_map(|view| view.positions.iter().map(move |position| (view, position)));
     let bare = held.filter(|(view, position)| {
-        !orders.iter().any(|order| {
+        let stops = orders.iter().filter(|order| {
             order.intent.strategy == view.config.uid
                 && order.intent.symbol == position.rules.symbol
-                && !order.intent.purpose.is_entry()
-        })
+                && order.intent.purpose == Purpose::StopLoss
+                && order.state.is_at_the_venue()
+        });
+        let guarded: i64 = stops.map(|stop| stop.intent.quantity.0.saturating_sub(stop.filled.0)).sum();
+        guarded < position.quantity.0
     });
     bare.map(|(view, position)| format!("{} of {}", position.rules.symbol, view.config.name)).collect()
 }

@@ -223,32 +223,27 @@ impl BinanceUs {
 
 impl BinanceUs {
     /// The latest of that id among the orders of its symbol in that span, by our clock. A page that is full may not show it,
-    /// and proves nothing; one symbol has no thousand orders in the minutes that are asked for.
-    async fn try_search(
-        &mut self,
-        order: &OrderRef,
-        span: Range<Timestamp>,
-    ) -> Result<Option<OrderSnapshot>, BinanceError> {
+    /// and proves nothing.
+    async fn try_search(&mut self, order: &OrderRef, span: Range<Timestamp>) -> Result<Lookup, BinanceError> {
         const WHAT: &str = "the orders";
         let wrong = |source| BinanceError::Reply { what: WHAT, source };
-        let contradiction = |what| wrong(reply::ReplyError::Contradiction { what });
-        let rules = self.rules(&order.symbol)?.clone();
+        let (id, rules) = (order.client_order_id, self.rules(&order.symbol)?.clone());
         let (signed_at, now) = (self.signing_time().await?, self.now());
         let span = self.clock.venue_time_of(span.start, now)?..self.clock.venue_time_of(span.end, now)?;
         let answer = self.read(WHAT, &request::all_orders(&span, signed_at, &rules), Need::Urgent).await?;
         let orders = reply::orders(&answer.body).map_err(wrong)?;
         let full = orders.len() >= request::ORDERS_PAGE;
-        let of_id = orders.into_iter().filter(|found| found.is(order.client_order_id, &rules));
+        let of_id = orders.into_iter().filter(|found| found.is(id, &rules));
         let Some(found) = of_id.max_by_key(|found| found.order_id) else {
-            return if full {
-                Err(contradiction("there may be more orders than one page has"))
-            } else {
-                Ok(None)
-            };
+            let (symbol, most) = (&order.symbol, request::ORDERS_PAGE);
+            let message =
+                format!("{symbol} has more than {most} orders since then; look for {id} among them by hand");
+            return Ok(if full { Lookup::Unknown { message } } else { Lookup::NotFound });
         };
-        self.remember(&rules, found.order_id, Owner::Worker(order.client_order_id));
+        self.remember(&rules, found.order_id, Owner::Worker(id));
         let snapshot = found.snapshot(&rules).map_err(wrong)?;
-        snapshot.map(Some).map_err(|_| contradiction("it is about another order"))
+        let contradiction = |_| wrong(reply::ReplyError::Contradiction { what: "it is about another order" });
+        Ok(Lookup::Found(snapshot.map_err(contradiction)?))
     }
 }
 
@@ -274,11 +269,16 @@ impl Venue for BinanceUs {
     }
 
     async fn lookup(&mut self, order: &OrderRef) -> Lookup {
-        looked_up(self.try_look_up(order).await)
+        match self.try_look_up(order).await {
+            Ok(Some(order)) => Lookup::Found(order),
+            Ok(None) => Lookup::NotFound,
+            Err(error) => Lookup::Unknown { message: error.to_string() },
+        }
     }
 
     async fn search(&mut self, order: &OrderRef, span: Range<Timestamp>) -> Lookup {
-        looked_up(self.try_search(order, span).await)
+        let found = self.try_search(order, span).await;
+        found.unwrap_or_else(|error| Lookup::Unknown { message: error.to_string() })
     }
 
     async fn open_orders(&mut self) -> Result<OpenOrders, VenueError> {
@@ -295,13 +295,5 @@ impl Venue for BinanceUs {
 
     async fn time(&mut self) -> Result<Timestamp, VenueError> {
         Ok(self.ask_time().await?)
-    }
-}
-
-fn looked_up(answer: Result<Option<OrderSnapshot>, BinanceError>) -> Lookup {
-    match answer {
-        Ok(Some(order)) => Lookup::Found(order),
-        Ok(None) => Lookup::NotFound,
-        Err(error) => Lookup::Unknown { message: error.to_string() },
     }
 }
