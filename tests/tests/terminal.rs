@@ -13,6 +13,8 @@ fn on_a_terminal(desk: &Desk, term: &str) -> Ended {
         run_arguments(&file, &state).into_iter().filter(|word| *word != "--plain").collect();
     let program = command(&[]).get_program().to_str().unwrap().to_owned();
     let line = format!("stty rows 50 cols 160; exec {program} {}", arguments.join(" "));
+    let there = Command::new("script").arg("--version").output();
+    there.expect("script is missing: install Debian's package bsdutils");
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
     Worker::spawn(script.env("TERM", term).env("NO_COLOR", "1").env_remove("TRADEWIND_LOG")).ended()
