@@ -64,6 +64,10 @@ pub enum Fault {
     EndedByVenue,
     /// The venue refused an order.
     Refusal,
+    /// An entry was not sent, since the adapter does not take such an order.
+    Denial,
+    /// The venue showed an order that it had refused when it was looked up.
+    ShownRefusal,
     /// An order was held back at the venue's gate.
     HeldBack,
     /// An order filled in parts.
@@ -101,10 +105,12 @@ pub const STEPS: &[(OrderState, OrderState)] = &[
     (OrderState::Sent, OrderState::Accepted),
     (OrderState::Sent, OrderState::Unknown),
     (OrderState::Sent, OrderState::Rejected),
+    (OrderState::Sent, OrderState::Denied),
     (OrderState::Unknown, OrderState::Accepted),
     (OrderState::Unknown, OrderState::PartiallyFilled),
     (OrderState::Unknown, OrderState::Filled),
     (OrderState::Unknown, OrderState::Absent),
+    (OrderState::Unknown, OrderState::Rejected),
     (OrderState::Absent, OrderState::Intended),
     (OrderState::Accepted, OrderState::PartiallyFilled),
     (OrderState::Accepted, OrderState::Filled),
@@ -195,8 +201,6 @@ mod tests {
         ),
         (OrderState::Unknown, OrderState::Cancelled, "as before"),
         (OrderState::Unknown, OrderState::Expired, "as before"),
-        (OrderState::Sent, OrderState::Denied, "this venue takes every order that the engine makes"),
-        (OrderState::Unknown, OrderState::Rejected, "this venue keeps no order that it refused"),
         (OrderState::Cancelled, OrderState::Filled, "this venue's word of how much was executed is true"),
         (OrderState::Expired, OrderState::Filled, "as before"),
     ];

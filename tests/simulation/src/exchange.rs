@@ -110,6 +110,8 @@ pub(crate) struct Exchange {
     rules: Vec<InstrumentRules>,
     prices: Vec<Price>,
     pub(crate) orders: Vec<Placed>,
+    /// Orders that were refused, where the venue keeps them.
+    pub(crate) refused: Vec<Placed>,
     pub(crate) trades: Vec<Trade>,
     pub(crate) balances: BTreeMap<Asset, Cash>,
     pub(crate) maintenance: bool,
@@ -126,6 +128,7 @@ impl Exchange {
             rules: plan.rules.clone(),
             prices: SYMBOLS.iter().map(|(_, price, _)| Price(*price)).collect(),
             orders: Vec::new(),
+            refused: Vec::new(),
             trades: Vec::new(),
             balances: coins.chain([(quote, Cash(30_000 * 10_i128.pow(18)))]).collect(),
             maintenance: false,
@@ -191,15 +194,20 @@ pub(crate) fn place(sim: &Rc<Sim>, letter: &Letter) -> Verdict {
     }
     if sim.strikes(sim.plan.odds.refusal) {
         sim.count(Fault::Refusal);
+        if sim.plan.keeps_refused {
+            let mut exchange = sim.exchange.borrow_mut();
+            let refused = placed(sim, letter, exchange.refused.len(), OrderState::Rejected);
+            exchange.refused.push(refused);
+        }
         return Verdict::Refused("-2010");
     }
     Verdict::Accepted(accept(sim, letter))
 }
 
-fn accept(sim: &Rc<Sim>, letter: &Letter) -> usize {
+/// An order as it begins.
+fn placed(sim: &Sim, letter: &Letter, number: usize, state: OrderState) -> Placed {
     let request = &letter.request;
-    let number = sim.exchange.borrow().orders.len();
-    let placed = Placed {
+    Placed {
         number,
         intent: request.intent,
         id: request.client_order_id,
@@ -207,10 +215,16 @@ fn accept(sim: &Rc<Sim>, letter: &Letter) -> usize {
         side: request.side,
         kind: request.kind,
         quantity: request.quantity,
-        story: vec![(sim.now(), OrderState::Accepted, Quantity::ZERO)],
+        story: vec![(sim.now(), state, Quantity::ZERO)],
         triggered: false,
         unlisted: sim.plan.unlisted(number),
-    };
+    }
+}
+
+fn accept(sim: &Rc<Sim>, letter: &Letter) -> usize {
+    let request = &letter.request;
+    let number = sim.exchange.borrow().orders.len();
+    let placed = placed(sim, letter, number, OrderState::Accepted);
     sim.say(|| {
         format!(
             "venue: accepts intent {} of epoch {}: {} {} {:?} {:?}",

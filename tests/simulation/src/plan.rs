@@ -9,7 +9,7 @@ use tradewind_core::instrument::InstrumentRules;
 use tradewind_core::limits::{AccountLimits, Breaker, Limits};
 use tradewind_core::money::{BasisPoints, Cash, Percent};
 use tradewind_core::name::Uid;
-use tradewind_core::order::Incarnation;
+use tradewind_core::order::{Incarnation, IntentId};
 use tradewind_core::protocol::VenueTerms;
 use tradewind_core::time::{Millis, Timestamp};
 use uuid::Uuid;
@@ -96,6 +96,10 @@ pub(crate) struct Plan {
     pub(crate) forgets: bool,
     /// How many orders of a thousand are not found by their id.
     pub(crate) unlisted: u32,
+    /// How many entries of a thousand the adapter does not take.
+    denied: u32,
+    /// Whether the venue keeps orders that it refused, and shows them as that.
+    pub(crate) keeps_refused: bool,
     pub(crate) fees: FeeConfig,
     pub(crate) rules: Vec<InstrumentRules>,
     pub(crate) config: Config,
@@ -126,6 +130,8 @@ impl Plan {
             lags: dice.chance(700),
             forgets: dice.chance(500),
             unlisted: Dice::new(seed, 5).one_of(&[0, 0, 100, 500], 0),
+            denied: Dice::new(seed, 9).one_of(&[0, 0, 0, 60], 0),
+            keeps_refused: Dice::new(seed, 10).chance(500),
             config: config(&mut dice, &fees)?,
             fees,
             rules: rules?,
@@ -145,12 +151,18 @@ impl Plan {
         Dice::new(self.seed.wrapping_add(number.wrapping_mul(0x9E37_79B9)), 6).chance(self.unlisted)
     }
 
+    /// Whether the adapter does not take that intent, however often it is asked to.
+    pub(crate) fn denied(&self, intent: IntentId) -> bool {
+        Dice::new(self.seed.wrapping_add(intent.0.wrapping_mul(0x9E37_79B9)), 11).chance(self.denied)
+    }
+
     /// As [`Self::of`], with faults of one kind alone, and a stop at the venue for every position.
     pub(crate) fn disturbed_by(seed: u64, kind: Disturbance) -> Option<Self> {
         let mut plan = Self::of(seed)?;
         plan.odds = kind.odds();
         plan.lags = kind == Disturbance::LaggingQueries;
         plan.unlisted = if kind == Disturbance::OrdersNotFoundById { 500 } else { 0 };
+        plan.denied = 0;
         plan.bus_odds = if kind == Disturbance::BusFaults { 60 } else { 0 };
         plan.config.strategies.iter_mut().for_each(|strategy| strategy.protection = Protection::AtVenue);
         Some(plan)

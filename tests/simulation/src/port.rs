@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use tradewind_core::name::Symbol;
-use tradewind_core::order::{Epoch, OrderRef, OrderRequest};
+use tradewind_core::order::{Epoch, OrderRef, OrderRequest, Side};
 use tradewind_core::protocol::VenueTerms;
 use tradewind_core::recovery::FillCursor;
 use tradewind_core::time::{Millis, Timestamp};
@@ -132,6 +132,11 @@ fn look_up(sim: &Sim, order: &OrderRef, then: Timestamp) -> Lookup {
             None => sim.count(Fault::HiddenByLag),
         }
     }
+    let mut refused = exchange.refused.iter().rev().filter(|placed| placed.id == order.client_order_id);
+    if let Some(snapshot) = refused.find_map(|placed| snapshot(placed, then)).filter(|_| !known) {
+        sim.count(Fault::ShownRefusal);
+        return Lookup::Found(snapshot);
+    }
     sim.say(|| format!("venue: does not show {} (known: {known})", order.client_order_id));
     Lookup::NotFound
 }
@@ -192,6 +197,10 @@ impl Venue for SimVenue {
         self.sim.say(|| {
             format!("p{}: sends intent {} attempt {}", self.process.0, request.intent.0, request.attempt.0)
         });
+        if request.side == Side::Buy && self.sim.plan.denied(request.intent) {
+            self.sim.count(Fault::Denial);
+            return PlaceOutcome::Denied { message: "the venue takes no such order".to_owned() };
+        }
         match self.ask(12_000, move |sim| exchange::place(sim, &letter)).await {
             Some(Verdict::Accepted(number)) => {
                 PlaceOutcome::Accepted { venue_order_id: smol_str::format_smolstr!("{number}") }
