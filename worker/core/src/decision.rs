@@ -82,9 +82,9 @@ pub enum Outcome {
         /// Its size.
         quantity: Quantity,
     },
-    /// The exit of the position was started.
+    /// The exit of the position was started, or an entry that is open was called off.
     Exit {
-        /// What is held.
+        /// What is held; zero where there is only an entry to call off.
         quantity: Quantity,
     },
     /// Nothing, for this reason.

@@ -228,3 +228,16 @@ fn an_exit_that_is_refused_is_tried_again_on_the_next_bar_and_not_in_a_loop() {
         assert_eq!(intents(&effects)[0].purpose, Purpose::SignalExit);
     }
 }
+
+#[test]
+fn a_sell_signal_that_calls_an_open_entry_off_is_told_as_what_was_done() {
+    let mut desk = Desk::new(vec![strategy(1, &["BTC-USD"])], &["BTC-USD"]);
+    desk.warm(0);
+    let effects = desk.bar(0, "110");
+    let sent = desk.durable(&effects).remove(0);
+    desk.accept(&sent);
+    // Nothing of it is filled yet.
+    let effects = desk.bar(0, "90");
+    assert_eq!(cancels(&effects), [sent.client_order_id]);
+    assert_eq!(decisions(&effects)[0].outcome, Outcome::Exit { quantity: Quantity(0) });
+}

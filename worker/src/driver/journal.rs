@@ -8,6 +8,7 @@ use tradewind_core::decision::{Decision, Outcome};
 use tradewind_core::engine::State;
 use tradewind_core::event::{EquityPoint, Event, Record, Report};
 use tradewind_core::instrument::InstrumentRules;
+use tradewind_core::money::Quantity;
 use tradewind_core::name::Uid;
 use tradewind_core::signal::reading_names;
 use tradewind_ledger::{Batch, DecisionRow, EquityRow, Ledger, LedgerError};
@@ -205,6 +206,9 @@ pub fn outcome_words(
         Outcome::Enter { intent, quantity } => {
             let text = format!("buy {} {}", rules.quantity_text(*quantity), rules.symbol.base());
             ("Enter", text, Some(*intent))
+        }
+        Outcome::Exit { quantity: Quantity(0) } => {
+            ("Exit", "call off the entry that is open".to_owned(), None)
         }
         Outcome::Exit { quantity } => {
             let text = format!("sell {} {}", rules.quantity_text(*quantity), rules.symbol.base());

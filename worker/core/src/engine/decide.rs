@@ -197,11 +197,7 @@ impl State {
             return Outcome::Nothing(Denial::NothingToSell);
         }
         self.begin_exit(strategy, slot, Purpose::SignalExit, effects);
-        if position.0 > 0 {
-            Outcome::Exit { quantity: position }
-        } else {
-            Outcome::Nothing(Denial::NothingToSell)
-        }
+        Outcome::Exit { quantity: position }
     }
 
     /// From a buy signal to an intent, or the first reason against it.
