@@ -84,7 +84,7 @@ impl MariaDb {
                 port: self.port,
                 database: NAME.to_owned(),
                 credentials: self.secret.clone(),
-                tls: Tls::Off,
+                tls: Tls::PlainText,
                 isolation: Isolation::ReadCommitted,
                 patience: Patience { attempt: Some(DEADLINE / 2), total: DEADLINE },
             },

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::{AssetText, BpsNumber, Decimal, Empty, GoDuration, ObjectRef, PercentNumber};
 
-pub use ledger::{Ledger, LedgerTls, MysqlLedger, SqliteLedger};
+pub use ledger::{Ledger, MysqlLedger, SqliteLedger};
 pub use status::{AccountTrading, ExchangeAccountStatus, GrantStatus, WorkerStatus};
 
 /// A venue, its market data, ledger and policy, and whether it may trade live.
@@ -121,21 +121,21 @@ pub struct Redis {
     pub credentials_secret_ref: Option<ObjectRef>,
     /// Whether the connection is encrypted: exactly one of the variants. Default: required.
     #[serde(default)]
-    pub tls: RedisTls,
+    pub tls: Tls,
 }
 
-/// Whether the connection to a Redis is encrypted.
+/// Whether connections to another server are encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub enum RedisTls {
+pub enum Tls {
     /// Always; the certificate must be valid and name the host.
     Required(Empty),
-    /// Never: whoever sees the network between worker and Redis sees events and password. For a Redis on the same
-    /// machine, or where the network encrypts by itself.
+    /// Never: whoever sees the network between worker and server sees what is sent and the password. For a server on the
+    /// same machine, or where the network encrypts by itself.
     PlainText(Empty),
 }
 
-impl Default for RedisTls {
+impl Default for Tls {
     fn default() -> Self {
         Self::Required(Empty {})
     }

@@ -20,6 +20,9 @@ const UNITS: &[&str] = &[
     "seconds",
 ];
 
+/// What YAML 1.1, which kubectl reads, takes for a boolean or for nothing where it is not quoted.
+const NOT_WORDS: &[&str] = &["y", "yes", "n", "no", "true", "false", "on", "off", "null", "~"];
+
 struct Walk {
     faults: Vec<String>,
     properties: usize,
@@ -33,6 +36,10 @@ impl Walk {
             self.faults.push(format!("{path}: no description of 20 characters: {text:?}"));
         }
         let kind = schema["type"].as_str().unwrap_or_default();
+        let choices = schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        for word in choices.chain([name]).filter(|word| NOT_WORDS.contains(&word.to_lowercase().as_str())) {
+            self.faults.push(format!("{path}: {word} is no word where people do not quote it"));
+        }
         let words = format!("{name} {text}").to_lowercase();
         if matches!(kind, "number" | "integer") && !UNITS.iter().any(|unit| words.contains(unit)) {
             self.faults.push(format!("{path}: a number without a unit: {text:?}"));

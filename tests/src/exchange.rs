@@ -98,8 +98,29 @@ impl Venue {
 
     /// As [`Self::start`], with that ledger, and the folder of its user.
     pub fn with_ledger(ledger: &str, user: Option<&Path>) -> Self {
-        // A start takes some seconds, and must find the rise in the newest candle.
-        until("room in this minute", || (now() % MINUTE < 35_000).then_some(()));
+        Self::with_room(ledger, user, Duration::from_secs(25))
+    }
+
+    /// As [`Self::with_ledger`], for a worker that takes up to that long, less than a minute, from its start to its first
+    /// look at the market: it must find the rise in the newest candle.
+    pub fn with_room(ledger: &str, user: Option<&Path>, room: Duration) -> Self {
+        let latest = MINUTE - i64::try_from(room.as_millis()).unwrap();
+        until("room in this minute", || (now() % MINUTE < latest).then_some(()));
+        Self::at(AFTER, ledger, user)
+    }
+
+    /// As [`Self::with_ledger`], with a price that has not risen yet; [`Self::rise`] lets it.
+    pub fn before_the_rise(ledger: &str, user: Option<&Path>) -> Self {
+        Self::at(BEFORE, ledger, user)
+    }
+
+    /// Lets the price rise. A strategy buys when the candle of this minute has closed.
+    pub fn rise(&self) {
+        self.set_price(AFTER);
+    }
+
+    /// An exchange whose price stood still until the last whole minute, and has been that since.
+    fn at(price: i64, ledger: &str, user: Option<&Path>) -> Self {
         let mut exchange = Exchange::new([Symbol::new(
             "BTC",
             "USD",
@@ -110,12 +131,12 @@ impl Venue {
         exchange.deposit("USD", Decimal::new(10_000, 0), 0);
         let this_minute = now() / MINUTE * MINUTE;
         for ago in (1..=PAST).rev() {
-            let cents = if ago == 1 { AFTER } else { BEFORE };
+            let cents = if ago == 1 { price } else { BEFORE };
             exchange.quote("BTCUSD", quote(cents), this_minute - ago * MINUTE).unwrap();
         }
-        exchange.quote("BTCUSD", quote(AFTER), now()).unwrap();
+        exchange.quote("BTCUSD", quote(price), now()).unwrap();
         let (simulator, serving) = serve(exchange);
-        let (price, stop) = (Arc::new(AtomicI64::new(AFTER)), Arc::new(AtomicBool::new(false)));
+        let (price, stop) = (Arc::new(AtomicI64::new(price)), Arc::new(AtomicBool::new(false)));
         let moving = {
             let (simulator, price, stop) = (Arc::clone(&simulator), Arc::clone(&price), Arc::clone(&stop));
             std::thread::spawn(move || {

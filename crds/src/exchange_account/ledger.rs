@@ -8,7 +8,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Empty, ObjectRef};
+use super::Tls;
+use crate::common::ObjectRef;
 
 /// Where orders, fills and decisions are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,8 +24,8 @@ pub enum Ledger {
 /// A database for ledgers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.tls.off) || self.host in ['localhost', '127.0.0.1', '::1']")
-    .message("ledger.mysql.tls may be off on loopback only; write tls: {required: {}}"))]
+#[x_kube(validation = Rule::new("!has(self.tls.plainText) || self.host in ['localhost', '127.0.0.1', '::1']")
+    .message("ledger.mysql.tls may be plainText on loopback only; write tls: {required: {}}"))]
 pub struct MysqlLedger {
     /// Name or address of the server, at most 253 characters. The worker goes where it leads with its next start.
     #[schemars(
@@ -42,25 +43,9 @@ pub struct MysqlLedger {
     /// The Secret with the entries username, password and, where the server's certificate is not from a public authority,
     /// ca.crt, in the same namespace. The pod waits for it; what is in it is read anew with each connection.
     pub credentials_secret_ref: ObjectRef,
-    /// Whether connections are encrypted: exactly one of the variants. Default: required.
+    /// Whether connections are encrypted: exactly one of the variants; plainText on loopback only. Default: required.
     #[serde(default)]
-    pub tls: LedgerTls,
-}
-
-/// Whether connections to a database are encrypted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum LedgerTls {
-    /// Always: the certificate must be valid and name the host.
-    Required(Empty),
-    /// Not at all; on loopback only.
-    Off(Empty),
-}
-
-impl Default for LedgerTls {
-    fn default() -> Self {
-        Self::Required(Empty {})
-    }
+    pub tls: Tls,
 }
 
 fn default_mysql_port() -> i32 {

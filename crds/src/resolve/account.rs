@@ -98,7 +98,7 @@ fn bus(redis: &wire::Redis, check: &mut Check<'_>) -> Option<BusConfig> {
             host: host.into(),
             port,
             database,
-            tls: matches!(redis.tls, wire::RedisTls::Required(_)),
+            tls: matches!(redis.tls, wire::Tls::Required(_)),
             credentials: redis.credentials_secret_ref.as_ref().map(|secret| secret.name.0.as_str().into()),
         })
     };
@@ -199,7 +199,7 @@ fn ledger(object: &ExchangeAccount, check: &mut Check<'_>) -> Option<LedgerConfi
         port,
         database: mysql.database.as_str().into(),
         credentials: mysql.credentials_secret_ref.name.0.as_str().into(),
-        tls: matches!(mysql.tls, wire::LedgerTls::Required(_)),
+        tls: matches!(mysql.tls, wire::Tls::Required(_)),
     }))
 }
 

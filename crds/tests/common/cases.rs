@@ -304,9 +304,9 @@ fn ledger_cases() -> Vec<Case> {
         ),
         create(
             ACCOUNT,
-            "ledger.mysql.tls may be off on loopback only",
-            mysql("127.0.0.1", "off"),
-            [mysql("db.desk.svc", "off"), mysql("10.0.0.7", "off")],
+            "ledger.mysql.tls may be plainText on loopback only",
+            mysql("127.0.0.1", "plainText"),
+            [mysql("db.desk.svc", "plainText"), mysql("10.0.0.7", "plainText")],
         ),
     ]
 }

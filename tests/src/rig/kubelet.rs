@@ -11,15 +11,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{Binding, ConfigMap, Node, ObjectReference, Pod};
+use k8s_openapi::api::core::v1::{Binding, Node, ObjectReference, Pod};
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::access;
 use super::operator::free_address;
-use super::{access, market};
+use super::volumes::{ANSWER, Volumes};
 use crate::binary;
 use crate::cluster::Cluster;
 use crate::http;
@@ -27,8 +28,6 @@ use crate::process::{Ended, Worker as Process};
 
 /// Between two looks at the pods.
 const PERIOD: Duration = Duration::from_millis(100);
-/// How long the API server may take to answer before what is known is gone on with.
-const ANSWER: Duration = Duration::from_secs(1);
 /// From the end of a process to its next start.
 const BACK_OFF: Duration = Duration::from_millis(500);
 
@@ -81,11 +80,6 @@ struct Here {
     name: String,
     pods: Arc<Mutex<Pods>>,
     doubles: Arc<Mutex<Doubles>>,
-}
-
-/// Where the ledger of an account lies.
-pub(super) fn data_dir(dir: &Path, account: &str) -> PathBuf {
-    dir.join("volumes").join(account)
 }
 
 /// What a pod's process reaches the API server with.
@@ -376,8 +370,8 @@ impl Here {
     /// is missing.
     async fn command(&self, pod: &Pod, name: &str) -> Option<std::process::Command> {
         let spec = pod.spec.as_ref()?;
-        let account = pod.labels().get("tradewind.dev/account")?.clone();
-        let config = self.mount_config(&account).await?;
+        let volumes = Volumes { cluster: &self.cluster, namespace: &self.namespace, dir: &self.dir };
+        let mounted = volumes.of(pod).await?;
         let kubeconfig = kubeconfig(&self.dir, name);
         let service_account = spec.service_account_name.as_deref()?;
         if kubeconfig.exists() {
@@ -387,50 +381,20 @@ impl Here {
         } else {
             access::kubeconfig(&self.cluster, &self.namespace, service_account, &kubeconfig, None).await;
         }
-        let data = data_dir(&self.dir, &account);
-        std::fs::create_dir_all(&data).ok()?;
-        let places = [
-            ("/etc/tradewind/config", config),
-            ("/var/lib/tradewind", data),
-            ("/usr/share/tradewind/data", market::data_sets(&self.dir)),
-        ];
-        let local = |text: &str| {
-            let place = places.iter().find(|(inside, _)| text.starts_with(inside));
-            place.map_or_else(
-                || text.to_owned(),
-                |(inside, here)| text.replacen(inside, here.to_str().expect("text"), 1),
-            )
-        };
         let container = spec.containers.first()?;
         let mut command = std::process::Command::new(binary::worker());
-        command.args(container.args.iter().flatten().filter(|a| !a.contains("-address")).map(|a| local(a)));
+        command.args(
+            container.args.iter().flatten().filter(|a| !a.contains("-address")).map(|a| mounted.local(a)),
+        );
+        command.arg("--pod-dir").arg(mounted.local("/tmp"));
         command.env("KUBECONFIG", kubeconfig).env("POD_NAME", name).env("POD_NAMESPACE", &self.namespace);
         command.env("POD_UID", pod.uid()?).env("NO_COLOR", "1").env_remove("KUBERNETES_SERVICE_HOST");
         for variable in container.env.iter().flatten() {
             if let Some(value) = &variable.value {
-                command.env(&variable.name, local(value));
+                command.env(&variable.name, mounted.local(value));
             }
         }
         Some(command)
-    }
-
-    /// The ConfigMap as files, as a volume would have it.
-    async fn mount_config(&self, account: &str) -> Option<PathBuf> {
-        let api: Api<ConfigMap> = Api::namespaced(self.cluster.client(), &self.namespace);
-        let place = self.dir.join("config").join(account);
-        let name = tradewind_crds::names::config_map(account);
-        let Ok(Ok(map)) = tokio::time::timeout(ANSWER, api.get_opt(&name)).await else {
-            return place.exists().then_some(place);
-        };
-        let map = map?;
-        std::fs::create_dir_all(&place).ok()?;
-        for file in std::fs::read_dir(&place).ok()?.flatten() {
-            drop(std::fs::remove_file(file.path()));
-        }
-        for (key, text) in map.data.unwrap_or_default() {
-            std::fs::write(place.join(key), text).ok()?;
-        }
-        Some(place)
     }
 
     async fn report(&self, pod: &Pod, name: &str, now: Told, last: Value) {

@@ -14,6 +14,7 @@ pub mod objects;
 mod operator;
 mod proxy;
 mod record;
+mod volumes;
 
 use std::path::{Path, PathBuf};
 
@@ -195,7 +196,7 @@ impl Rig {
 
     /// Where the ledger of an account lies.
     pub fn data_dir(&self, account: &str) -> PathBuf {
-        kubelet::data_dir(self.dir.path(), account)
+        volumes::data_dir(self.dir.path(), account)
     }
 }
 

@@ -96,7 +96,10 @@ async fn a_worker_whose_pod_was_deleted_by_force_makes_no_new_intent_durable() {
     })
     .await;
     let stale = records::intents(&folder).await[&1];
-    assert_ne!(desk.worker("paper").await.unwrap().uid, before.uid);
+    let after = desk.worker("paper").await.unwrap();
+    assert_ne!(after.uid, before.uid);
+    // Nor does a lock keep the stale one away when its kubelet, which has heard nothing, starts its container again.
+    std::fs::remove_file(folder.join("ledger.db.lock")).unwrap();
     wait_for("the stale one to end by itself", patience(30), async || {
         if alive(old) { Err("it runs".to_owned()) } else { Ok(()) }
     })
@@ -109,6 +112,8 @@ async fn a_worker_whose_pod_was_deleted_by_force_makes_no_new_intent_durable() {
     })
     .await;
     assert_eq!(records::intents(&folder).await[&1], stale, "nothing more under the first epoch");
+    let owner = records::owner(&folder).await;
+    assert!(owner.contains(&after.uid), "it has not been taken back: {owner}");
     records::assert_nothing_doubled(&folder).await;
 }
 

@@ -36,6 +36,12 @@ pub(crate) async fn epoch(folder: &Path) -> i64 {
     sqlx::query_scalar("SELECT epoch FROM chain_head").fetch_one(&mut ledger).await.unwrap()
 }
 
+/// The last to open the ledger.
+pub(crate) async fn owner(folder: &Path) -> String {
+    let mut ledger = open(&folder.join("ledger.db")).await;
+    sqlx::query_scalar("SELECT owner FROM chain_head").fetch_one(&mut ledger).await.unwrap()
+}
+
 /// Panics unless the ledger is as it was written and the venue has each order and each fill of it once.
 pub(crate) async fn assert_nothing_doubled(folder: &Path) {
     let mut ledger = SqliteReader::open(&folder.join("ledger.db")).await.expect("a ledger");

@@ -195,7 +195,7 @@ fn a_key_that_is_missing_is_named_without_its_value() {
 fn in_database(database: &mariadb::Database) -> String {
     let (port, name) = (database.server.port(), &database.name);
     format!(
-        "{{mysql: {{host: 127.0.0.1, port: {port}, database: {name}, credentialsSecretRef: {{name: ledger}}, tls: {{off: {{}}}}}}}}"
+        "{{mysql: {{host: 127.0.0.1, port: {port}, database: {name}, credentialsSecretRef: {{name: ledger}}, tls: {{plainText: {{}}}}}}}}"
     )
 }
 

@@ -4,6 +4,7 @@
 //! something.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod exchange;
 mod ledger;
 mod quarantine;
 mod succession;

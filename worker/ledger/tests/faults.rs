@@ -14,7 +14,8 @@ use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 use tradewind_core::event::Record;
 use tradewind_core::name::Uid;
-use tradewind_core::order::{Epoch, OrderState};
+use tradewind_core::order::{Epoch, Incarnation, OrderState};
+use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{Batch, Ledger, LedgerError, LedgerReader, SqliteLedger, SqliteOptions, SqliteReader};
 use uuid::Uuid;
@@ -137,10 +138,31 @@ async fn a_ledger_of_another_account_is_opened_by_those_who_say_so_and_tells_who
     let path = ledger_in(&dir);
     closed(&path).await;
     let other = SqliteOptions { account: Uid(Uuid::from_u128(2)), ..options() };
-    let mut ledger = SqliteLedger::open_any(&path, &other).await.unwrap();
+    let mut ledger = SqliteLedger::open_any(&path, &other, None).await.unwrap();
     assert_eq!(ledger.account().await.unwrap(), (options().account, "paper".into()));
     assert_eq!(Ledger::identity(&ledger), identity(2), "it is opened as any other");
     ledger.verify().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_had_the_ledger_before_does_not_take_it_from_one_who_came_since() {
+    let dir = TempDir::new().unwrap();
+    let path = ledger_in(&dir);
+    closed(&path).await;
+    let ours = identity(2);
+    let mut ledger = SqliteLedger::open_any(&path, &options(), Some(identity(1))).await.unwrap();
+    assert_eq!(Ledger::identity(&ledger), ours, "nobody came since");
+    ledger.verify().await.unwrap();
+    ledger.close().await.unwrap();
+    SqliteLedger::open(&path, &options()).await.unwrap().close().await.unwrap();
+    for _ in 0..2 {
+        let refused = SqliteLedger::open_any(&path, &options(), Some(ours)).await.map(drop).unwrap_err();
+        let LedgerError::Fenced { ours, theirs } = refused else { panic!("{refused:?}") };
+        assert_eq!((ours, theirs), (Epoch(2), Epoch(3)), "and asking changes nothing");
+    }
+    // Of another ledger in its place it is judged elsewhere whether it may be traded on.
+    let other = LedgerIdentity { incarnation: Incarnation(8), epoch: Epoch(2) };
+    SqliteLedger::open_any(&path, &options(), Some(other)).await.unwrap();
 }
 
 #[tokio::test]

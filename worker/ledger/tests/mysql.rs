@@ -124,9 +124,22 @@ async fn a_ledger_of_another_account_is_refused_but_opened_by_those_who_say_so()
     let error = MysqlLedger::open(&other).await.map(drop).unwrap_err();
     assert!(matches!(error, LedgerError::OtherAccount { .. }), "{error:?}");
     assert!(error.to_string().contains("use another database"), "{error}");
-    let mut ledger = MysqlLedger::open_any(&other).await.unwrap();
+    let mut ledger = MysqlLedger::open_any(&other, None).await.unwrap();
     assert_eq!(ledger.account().await.unwrap(), (options().account, "paper".into()));
     ledger.verify().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_had_the_ledger_before_does_not_take_it_from_one_who_came_since() {
+    let database = Server::shared().database().await;
+    let before = database.open().await.identity();
+    let ours = MysqlLedger::open_any(&database.options(), Some(before)).await.unwrap().identity();
+    let mut present = database.open().await;
+    for _ in 0..2 {
+        let refused = MysqlLedger::open_any(&database.options(), Some(ours)).await.map(drop).unwrap_err();
+        assert!(matches!(refused, LedgerError::Fenced { .. }), "{refused:?}");
+    }
+    commit(&mut present, &[Record::Intent(intent(1, 3))]).await.expect("it goes on as if nobody had asked");
 }
 
 #[tokio::test]

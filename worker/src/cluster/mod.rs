@@ -13,6 +13,7 @@ pub mod facts;
 pub mod halts;
 pub mod inbox;
 pub mod lease;
+mod opened;
 pub mod outlook;
 pub mod report;
 pub mod sight;

@@ -14,10 +14,11 @@ use tokio::task::JoinSet;
 use tradewind_core::config::{MarketDataConfig, ResolvedAccount, Speed};
 use tradewind_core::event::EventKind;
 use tradewind_core::halt::EntryBlock;
+use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::Timestamp;
 use tradewind_crds::names;
 use tradewind_crds::objects::Key;
-use tradewind_ledger::{Ledger, LedgerReader, SqliteOptions};
+use tradewind_ledger::{Ledger, LedgerError, LedgerReader, SqliteOptions};
 
 use super::calls::Caller;
 use super::crash::{self, Quarantine, Suspects};
@@ -25,6 +26,7 @@ use super::desk::Desk;
 use super::events::{About, Events, Sink};
 use super::inbox::{Inbox, Shared};
 use super::lease::{self, ApiStore, LedgerAtStart, LedgerFacts};
+use super::opened::Opened;
 use super::report::{ApiStore as StatusStore, Figures, Target, Writer};
 use super::start;
 use super::surroundings::{Surroundings, Trust};
@@ -53,7 +55,9 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
     let mut shutdown = session::shutdown_signal()?;
     let (account, namespace, pod) = (&options.account, &options.namespace, &options.pod_name);
     tracing::info!(account, namespace, pod, version = env!("CARGO_PKG_VERSION"), "worker started");
-    let Some((desk, assembly, mut driver)) = Box::pin(opened(options, &mut shutdown)).await? else {
+    let config = cluster_config().await?;
+    let store = ApiStore::new(config.clone(), namespace, &names::worker(account))?;
+    let Some((desk, assembly, mut driver)) = Box::pin(opened(options, &store, &mut shutdown)).await? else {
         return Ok(());
     };
     let scope = desk.scope().clone();
@@ -63,9 +67,8 @@ pub(crate) async fn run(options: &Options) -> Result<(), CommandError> {
     // Closed before anything can happen, until something is seen.
     driver.handle(driver.now(), EventKind::EntryGate(Some(EntryBlock::Blind))).await?;
 
-    let config = cluster_config().await?;
-    let client = watching_client(config.clone())?;
-    let (trust, keeper) = trust(options, &config, &account, &mut driver).await?;
+    let client = watching_client(config)?;
+    let (trust, keeper) = trust(options, store, &account, &mut driver).await?;
     let (inbox, watching) = inbox(desk, &client, &scope, &trust);
     driver.look_at(Box::new(inbox.clone()));
 
@@ -148,9 +151,45 @@ async fn end(driver: Running, bus: Option<Bus>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// What the pod was given, its ledger and its venue. None: somebody asked to stop before the venue answered.
+/// Our name as a holder of the Lease.
+fn holder(options: &Options) -> String {
+    format!("{}_{}", options.pod_name, options.pod_uid)
+}
+
+/// Opens the ledger, at once if nobody else has had it since this pod had it last. Who was superseded comes back only when
+/// nobody else holds the Lease: a container that is started again on a node that is cut off must not take the ledger from
+/// the pod that goes on in its place. None: somebody asked to stop first.
 async fn opened(
     options: &Options,
+    store: &ApiStore,
+    shutdown: &mut watch::Receiver<bool>,
+) -> Result<Option<(Desk, Assembly, Running)>, CommandError> {
+    let note = Opened::within(&options.pod_dir);
+    let since = note.read();
+    match Box::pin(open(options, &note, since, shutdown)).await {
+        Err(CommandError::Ledger(LedgerError::Fenced { ours, theirs })) => {
+            tracing::warn!(
+                ours = ours.0,
+                theirs = theirs.0,
+                "another worker has had the ledger since this pod had it"
+            );
+            let holder = holder(options);
+            tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|stop| *stop) => return Ok(None),
+                () = lease::until_free(store, &holder) => {}
+            }
+            Box::pin(open(options, &note, None, shutdown)).await
+        }
+        found => found,
+    }
+}
+
+/// What the pod was given, its ledger and its venue. None: somebody asked to stop before the venue answered.
+async fn open(
+    options: &Options,
+    note: &Opened,
+    since: Option<LedgerIdentity>,
     shutdown: &mut watch::Receiver<bool>,
 ) -> Result<Option<(Desk, Assembly, Running)>, CommandError> {
     let given = start::configuration(&options.config_dir, &options.data_dir)?;
@@ -171,7 +210,8 @@ async fn opened(
         data_dir: &options.data_dir,
         ledger: ledger_options(options, &account),
         credentials: options.ledger_credentials.as_deref(),
-        whose: Whose::Anyones,
+        whose: Whose::Anyones { since },
+        opened: &|identity| note.write(identity),
         exchange,
         // As long as another worker may believe in its Lease.
         lease: lease::DURATION.into(),
@@ -323,7 +363,7 @@ fn ledger_options(options: &Options, account: &ResolvedAccount) -> SqliteOptions
     SqliteOptions {
         account: account.uid,
         account_name: account.name.clone(),
-        owner: format!("tradewind-worker in pod {} (pid {})", options.pod_name, std::process::id()),
+        owner: format!("tradewind-worker in pod {} ({})", options.pod_name, options.pod_uid),
         now: Timestamp(jiff::Timestamp::now().as_millisecond()),
         incarnation: session::random_incarnation(),
         max_bytes: None,
@@ -333,7 +373,7 @@ fn ledger_options(options: &Options, account: &ResolvedAccount) -> SqliteOptions
 /// Starts to keep the Lease, with what the ledger was when it was opened.
 async fn trust(
     options: &Options,
-    config: &Config,
+    store: ApiStore,
     account: &ResolvedAccount,
     driver: &mut Running,
 ) -> Result<(Trust, lease::Handle), CommandError> {
@@ -345,12 +385,11 @@ async fn trust(
     };
     let known = LedgerFacts { identity: at_start.identity, head: at_start.head, trusted: false };
     let (facts, known) = watch::channel(known);
-    let store = ApiStore::new(config.clone(), &options.namespace, &names::worker(&options.account))?;
     let identity = lease::Identity {
         namespace: options.namespace.clone(),
         account: options.account.clone(),
         account_uid: account.uid,
-        holder: format!("{}_{}", options.pod_name, options.pod_uid),
+        holder: holder(options),
     };
     let (claim, keeper) = lease::start(store, identity, known);
     Ok((Trust { at_start, account: account.uid, facts, claim }, keeper))

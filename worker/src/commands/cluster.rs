@@ -18,6 +18,9 @@ pub struct Options {
     /// Where the ledger lies.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/tradewind")]
     pub data_dir: PathBuf,
+    /// A folder of the pod's own, which its containers share and no other pod sees.
+    #[arg(long, value_name = "DIR", default_value = "/tmp")]
+    pub pod_dir: PathBuf,
     /// Where the account's ConfigMap is mounted.
     #[arg(long, value_name = "DIR", default_value = "/etc/tradewind/config")]
     pub config_dir: PathBuf,

@@ -58,7 +58,7 @@ impl Where {
             port: database.port,
             database: database.name,
             credentials,
-            tls: if self.plain_text { Tls::Off } else { Tls::Required },
+            tls: if self.plain_text { Tls::PlainText } else { Tls::Required },
             isolation: Isolation::default(),
             patience: MysqlServer::PATIENCE,
         })

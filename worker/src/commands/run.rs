@@ -140,6 +140,7 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
         ledger: ledger_options(&assembly.config.account),
         credentials: options.ledger_credentials.as_deref(),
         whose: Whose::Ours,
+        opened: &|_| (),
         exchange,
         // A lock on the file keeps two workers apart.
         lease: Millis(0),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tradewind_core::config::{LedgerConfig, MysqlConfig, PaperConfig, ResolvedAccount, VenueConfig};
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
 use tradewind_core::order::Incarnation;
+use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::mysql::{Isolation, Tls};
 use tradewind_ledger::outbox::Limits;
@@ -33,8 +34,12 @@ use crate::venue::AccountVenue;
 pub(crate) enum Whose {
     /// The account's own; any other is refused.
     Ours,
-    /// Any: whether it may be traded on is found out later.
-    Anyones,
+    /// Any: whether it may be traded on is found out later. One that was opened before by the same pod is refused if
+    /// somebody else has opened it since.
+    Anyones {
+        /// As it was opened before.
+        since: Option<LedgerIdentity>,
+    },
 }
 
 async fn sqlite(
@@ -45,7 +50,7 @@ async fn sqlite(
     let path = data_dir.join(LEDGER_FILE);
     let ledger = match whose {
         Whose::Ours => SqliteLedger::open(&path, options).await?,
-        Whose::Anyones => SqliteLedger::open_any(&path, options).await?,
+        Whose::Anyones { since } => SqliteLedger::open_any(&path, options, since).await?,
     };
     Ok(AccountLedger::Sqlite(Box::new(ledger)))
 }
@@ -67,7 +72,7 @@ async fn mysql(
     };
     let ledger = match whose {
         Whose::Ours => MysqlLedger::open(&options).await?,
-        Whose::Anyones => MysqlLedger::open_any(&options).await?,
+        Whose::Anyones { since } => MysqlLedger::open_any(&options, since).await?,
     };
     Ok(AccountLedger::Mysql(Box::new(ledger)))
 }
@@ -78,7 +83,7 @@ fn database(server: &MysqlConfig, credentials: Option<&Path>) -> Result<MysqlSer
         port: server.port,
         database: server.database.to_string(),
         credentials: credentials.ok_or(CommandError::NoLedgerCredentials)?.to_path_buf(),
-        tls: if server.tls { Tls::Required } else { Tls::Off },
+        tls: if server.tls { Tls::Required } else { Tls::PlainText },
         isolation: Isolation::default(),
         patience: MysqlServer::PATIENCE,
     })
@@ -94,6 +99,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) credentials: Option<&'a Path>,
     /// Whose ledger.
     pub(crate) whose: Whose,
+    /// Is told as what the ledger was opened, before anything else is done with it.
+    pub(crate) opened: &'a dyn Fn(LedgerIdentity),
     /// The exchange, where the account is at one.
     pub(crate) exchange: Option<BinanceUs>,
     /// How long a predecessor may have believed in its Lease; zero where a lock keeps two workers apart.
@@ -102,7 +109,7 @@ pub(crate) struct Opening<'a> {
 
 /// Opens ledger and venue; a second worker on the same ledger is refused here.
 pub(crate) async fn open(assembly: &mut Assembly, opening: Opening<'_>) -> Result<Running, CommandError> {
-    let Opening { data_dir, ledger: options, credentials, whose, exchange, lease } = opening;
+    let Opening { data_dir, ledger: options, credentials, whose, opened, exchange, lease } = opening;
     let file = |source| CommandError::File { path: data_dir.to_path_buf(), source };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(file)?;
     let live = !assembly.config.account.venue.is_paper();
@@ -112,6 +119,7 @@ pub(crate) async fn open(assembly: &mut Assembly, opening: Opening<'_>) -> Resul
             mysql(&assembly.config.account, server, &options, whose, credentials).await?
         }
     };
+    opened(ledger.identity());
     if live {
         ledger.check_durable().await?;
     }

@@ -58,8 +58,8 @@ fn options(server: &MysqlServer, place: &Place) -> Result<MySqlConnectOptions, L
         .charset("utf8mb4")
         .disable_statement_logging();
     match server.tls {
-        Tls::Off if server.is_loopback() => Ok(options.ssl_mode(MySqlSslMode::Disabled)),
-        Tls::Off => Err(LedgerError::PlainText { place: place.clone() }),
+        Tls::PlainText if server.is_loopback() => Ok(options.ssl_mode(MySqlSslMode::Disabled)),
+        Tls::PlainText => Err(LedgerError::PlainText { place: place.clone() }),
         Tls::Required => {
             let options = options.ssl_mode(MySqlSslMode::VerifyIdentity);
             let authority = server.credentials.join("ca.crt");

@@ -14,6 +14,7 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::{Connection, MySql, Transaction};
 use tradewind_core::name::Uid;
 use tradewind_core::order::Incarnation;
+use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::Timestamp;
 
 use crate::backup::Backup;
@@ -77,7 +78,7 @@ pub enum Tls {
     /// Always: the certificate must be valid, name the host, and come from a public authority or that in `ca.crt`.
     Required,
     /// Not at all; refused for a host that is not loopback.
-    Off,
+    PlainText,
 }
 
 /// The isolation level of transactions that write.
@@ -172,9 +173,13 @@ impl SqlLedger<MySql> {
     }
 
     /// As [`MysqlLedger::open`], but whoever's ledger it is; [`MysqlLedger::account`] tells. For a worker that starts
-    /// halted on a ledger it does not know, instead of not at all.
-    pub async fn open_any(options: &MysqlOptions) -> Result<Self, LedgerError> {
-        open::writer(options, crate::sql::open::Owner::Anyone).await
+    /// halted on a ledger it does not know, instead of not at all. Who had this ledger open before, `since`, gets
+    /// [`LedgerError::Fenced`] when another has opened it since; nothing is changed then.
+    pub async fn open_any(
+        options: &MysqlOptions,
+        since: Option<LedgerIdentity>,
+    ) -> Result<Self, LedgerError> {
+        open::writer(options, crate::sql::open::Owner::Anyone { since }).await
     }
 
     /// Makes a ledger out of a backup, in a database that has none of that name yet. It is halted

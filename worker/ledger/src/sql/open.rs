@@ -34,8 +34,11 @@ pub(crate) struct Opener {
 pub(crate) enum Owner {
     /// That of the opener's account alone.
     Ours,
-    /// Any account's.
-    Anyone,
+    /// Any account's; but of the ledger that the opener had open before under that epoch only if nobody has opened it since.
+    Anyone {
+        /// As it was opened before.
+        since: Option<LedgerIdentity>,
+    },
 }
 
 /// The row of `ledger` of a new ledger: account, name, incarnation, time of creation.
@@ -61,7 +64,8 @@ pub(crate) async fn found<D: Dialect>(db: &mut Scope<'_, D>, opener: &Opener) ->
 }
 
 /// Checks whose ledger it is and that its end is as written, and makes it ours: from then on nobody who had it before can
-/// commit. Done twice, it raises the epoch twice, which harms nobody.
+/// commit. Done twice, it raises the epoch twice, which harms nobody: whoever was to open it only if nobody else had, then
+/// takes itself for that other.
 pub(crate) async fn adopt<D: Dialect>(
     db: &mut Scope<'_, D>,
     opener: &Opener,
@@ -92,6 +96,12 @@ async fn take<D: Dialect>(
         });
     }
     let present = verify::tail(db).await?;
+    if let Owner::Anyone { since: Some(before) } = owner
+        && before.incarnation == row.incarnation
+        && before.epoch != present.epoch
+    {
+        return Err(LedgerError::Fenced { ours: before.epoch, theirs: present.epoch });
+    }
     let epoch = Epoch(present.epoch.0.saturating_add(1));
     let raise =
         "UPDATE chain_head SET epoch = ?, owner = ?, opened_at = ? WHERE OWN(chain_head) AND epoch = ?";

@@ -11,6 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 use tradewind_core::name::Uid;
 use tradewind_core::order::Incarnation;
+use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::Timestamp;
 
 use crate::backup::Backup;
@@ -94,9 +95,14 @@ impl SqlLedger<Sqlite> {
     }
 
     /// As [`SqliteLedger::open`], but whoever's ledger it is; [`SqliteLedger::account`] tells. For a worker that starts
-    /// halted on a ledger it does not know, instead of not at all.
-    pub async fn open_any(path: &Path, options: &SqliteOptions) -> Result<Self, LedgerError> {
-        open::writer(path, options, open::Owner::Anyone).await
+    /// halted on a ledger it does not know, instead of not at all. Who had this ledger open before, `since`, gets
+    /// [`LedgerError::Fenced`] when another has opened it since; nothing is changed then.
+    pub async fn open_any(
+        path: &Path,
+        options: &SqliteOptions,
+        since: Option<LedgerIdentity>,
+    ) -> Result<Self, LedgerError> {
+        open::writer(path, options, open::Owner::Anyone { since }).await
     }
 
     /// Makes a ledger out of a backup, in a file that is not there yet. It is halted ([`HaltOrigin::LedgerUnknown`])

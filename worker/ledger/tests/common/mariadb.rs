@@ -144,7 +144,7 @@ impl Database {
             port: self.server.port,
             database: self.name.clone(),
             credentials: self.secret.path().to_path_buf(),
-            tls: Tls::Off,
+            tls: Tls::PlainText,
             isolation: Isolation::ReadCommitted,
             patience: Patience { attempt: Some(DEADLINE / 2), total: DEADLINE },
         }

@@ -83,10 +83,12 @@ pub fn decide(observed: Option<&Observed>, own: &Own, unchanged: Duration) -> Ac
     if superseded(&observed.copy, own) {
         return Action::StandDown;
     }
-    if observed.holder.is_empty() || unchanged >= observed.duration {
-        return Action::Take;
-    }
-    Action::Wait
+    if is_free(observed, unchanged) { Action::Take } else { Action::Wait }
+}
+
+/// Whether it may be taken from whoever had it: it was given back, or has run out as far as can be seen here.
+pub(super) fn is_free(observed: &Observed, unchanged: Duration) -> bool {
+    observed.holder.is_empty() || unchanged >= observed.duration
 }
 
 /// Whether, since we held the Lease, another worker has written its ledger onto it: a later one on our ledger, or one on

@@ -18,6 +18,7 @@ mod keeper;
 mod store;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod verdict;
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub use decide::{
     Action, DURATION, ENTRIES_FOR, Observed, Own, RENEW_EVERY, REQUEST_TIMEOUT, RETRY_AFTER, decide,
 };
 pub use store::{ApiStore, LeaseError, Store};
+pub use turn::until_free;
 pub use verdict::{LedgerAtStart, LedgerUnknownReason, ledger_unknown_halt, verdict};
 
 use keeper::Keeper;

@@ -313,3 +313,30 @@ async fn a_wrong_clock_neither_shortens_nor_lengthens_a_lease() {
         assert!(waited >= DURATION && waited <= once_more, "{seconds} s off: {waited:?}");
     }
 }
+
+/// Seconds of virtual time until nobody else holds the Lease, as seen by that holder.
+async fn seconds_until_free(store: &InMemory, holder: &str) -> f64 {
+    let began = Instant::now();
+    until_free(store, holder).await;
+    began.elapsed().as_secs_f64()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_superseded_leaves_the_ledger_to_whoever_renews_the_lease() {
+    let store = InMemory::new();
+    assert!(seconds_until_free(&store, "a").await < 0.1, "there is none");
+    let mut worker = Worker::start(&store, "b", 1, true);
+    worker.held().await;
+    assert!(seconds_until_free(&store, "b").await < 0.1, "it is its own");
+    let renewed = tokio::time::timeout(Duration::from_mins(10), until_free(&store, "a")).await;
+    assert!(renewed.is_err(), "it is renewed");
+    // Whether it is, nobody can know who hears nothing.
+    store.weather(Weather::Away);
+    let unheard = tokio::time::timeout(Duration::from_mins(10), until_free(&store, "a")).await;
+    assert!(unheard.is_err());
+    store.weather(Weather::Fine);
+    worker.held().await;
+    drop(worker);
+    let waited = seconds_until_free(&store, "a").await;
+    assert!((15.0..=21.0).contains(&waited), "seen unchanged for as long as it lasts: {waited}");
+}
