@@ -20,7 +20,7 @@ use tradewind_venue_simulator::faults::{Fault, Strike};
 use tradewind_venue_simulator::{Options, Simulator};
 
 use crate::process::{Worker, command, run_arguments};
-use crate::{DEADLINE, until};
+use crate::until;
 
 const MINUTE: i64 = 60_000;
 /// Candles of the past: far more than the signal needs.
@@ -29,6 +29,9 @@ const PAST: i64 = 30;
 const BEFORE: i64 = 10_000;
 /// The price after the rise, in cents.
 const AFTER: i64 = 11_000;
+const NEW_ORDER: &str = "POST /api/v3/order";
+/// Longer than a rise takes to come again.
+const PATIENCE: Duration = Duration::from_mins(4);
 const KEY: &str = "simulatedKey";
 const SECRET: &str = "simulatedSecret";
 
@@ -90,6 +93,34 @@ fn quote(cents: i64) -> Quote {
     Quote { bid, ask, bid_quantity: much, ask_quantity: much }
 }
 
+/// A rise that nobody was there for in its minute comes again: the price falls for a minute, and rises in the next.
+#[derive(Clone, Copy)]
+struct Again {
+    /// The minute, since 1970, whose candle was the last to rise; none before the first.
+    rose: Option<i64>,
+    /// The minute in which it fell again.
+    fell: Option<i64>,
+}
+
+impl Again {
+    fn look(&mut self, price: &AtomicI64) {
+        let minute = now() / MINUTE;
+        match (price.load(Ordering::Relaxed), *self) {
+            (AFTER, Self { rose: None, .. }) => self.rose = Some(minute),
+            // It is the newest candle in the minute after it.
+            (AFTER, Self { rose: Some(rose), .. }) if minute > rose + 1 => {
+                price.store(BEFORE, Ordering::Relaxed);
+                *self = Self { rose: None, fell: Some(minute) };
+            }
+            (BEFORE, Self { fell: Some(fell), .. }) if minute > fell => {
+                price.store(AFTER, Ordering::Relaxed);
+                *self = Self { rose: Some(minute), fell: None };
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Venue {
     /// An exchange whose price rose in the last whole minute, and a desk with its ledger in a file.
     pub fn start() -> Self {
@@ -98,14 +129,8 @@ impl Venue {
 
     /// As [`Self::start`], with that ledger, and the folder of its user.
     pub fn with_ledger(ledger: &str, user: Option<&Path>) -> Self {
-        Self::with_room(ledger, user, Duration::from_secs(25))
-    }
-
-    /// As [`Self::with_ledger`], for a worker that takes up to that long, less than a minute, from its start to its first
-    /// look at the market: it must find the rise in the newest candle.
-    pub fn with_room(ledger: &str, user: Option<&Path>, room: Duration) -> Self {
-        let latest = MINUTE - i64::try_from(room.as_millis()).unwrap();
-        until("room in this minute", || (now() % MINUTE < latest).then_some(()));
+        // A start takes some seconds, and is to find the rise in the newest candle.
+        until("room in this minute", || (now() % MINUTE < 35_000).then_some(()));
         Self::at(AFTER, ledger, user)
     }
 
@@ -114,13 +139,13 @@ impl Venue {
         Self::at(BEFORE, ledger, user)
     }
 
-    /// Lets the price rise. A strategy buys when the candle of this minute has closed.
+    /// Lets the price rise. A strategy buys when the candle of this minute has closed; at the latest two minutes after that.
     pub fn rise(&self) {
         self.set_price(AFTER);
     }
 
     /// An exchange whose price stood still until the last whole minute, and has been that since.
-    fn at(price: i64, ledger: &str, user: Option<&Path>) -> Self {
+    fn at(cents: i64, ledger: &str, user: Option<&Path>) -> Self {
         let mut exchange = Exchange::new([Symbol::new(
             "BTC",
             "USD",
@@ -131,18 +156,25 @@ impl Venue {
         exchange.deposit("USD", Decimal::new(10_000, 0), 0);
         let this_minute = now() / MINUTE * MINUTE;
         for ago in (1..=PAST).rev() {
-            let cents = if ago == 1 { price } else { BEFORE };
-            exchange.quote("BTCUSD", quote(cents), this_minute - ago * MINUTE).unwrap();
+            let then = if ago == 1 { cents } else { BEFORE };
+            exchange.quote("BTCUSD", quote(then), this_minute - ago * MINUTE).unwrap();
         }
-        exchange.quote("BTCUSD", quote(price), now()).unwrap();
+        exchange.quote("BTCUSD", quote(cents), now()).unwrap();
         let (simulator, serving) = serve(exchange);
-        let (price, stop) = (Arc::new(AtomicI64::new(price)), Arc::new(AtomicBool::new(false)));
+        let (price, stop) = (Arc::new(AtomicI64::new(cents)), Arc::new(AtomicBool::new(false)));
         let moving = {
             let (simulator, price, stop) = (Arc::clone(&simulator), Arc::clone(&price), Arc::clone(&stop));
+            let risen = (cents == AFTER).then_some(this_minute / MINUTE - 1);
+            let mut again = Again { rose: risen, fell: None };
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
+                    let mut world = simulator.world();
+                    if !world.requests.contains_key(NEW_ORDER) {
+                        again.look(&price);
+                    }
                     let quote = quote(price.load(Ordering::Relaxed));
-                    simulator.world().desk.exchange.quote("BTCUSD", quote, now()).unwrap();
+                    world.desk.exchange.quote("BTCUSD", quote, now()).unwrap();
+                    drop(world);
                     std::thread::park_timeout(Duration::from_millis(200));
                 }
             })
@@ -294,12 +326,12 @@ impl Venue {
 
     /// How many requests for a new order came in.
     pub fn order_requests(&self) -> u64 {
-        self.world(|world| world.requests.get("POST /api/v3/order").copied().unwrap_or(0))
+        self.world(|world| world.requests.get(NEW_ORDER).copied().unwrap_or(0))
     }
 
     /// Waits for an order of that side to be taken.
     pub fn until_accepted(&self, side: Side, worker: &mut Worker) -> NewOrder {
-        let end = Instant::now() + DEADLINE;
+        let end = Instant::now() + PATIENCE;
         loop {
             if let Some(ended) = worker.try_ended() {
                 panic!("the worker ended: {}\n{}", ended.out, ended.err);
@@ -308,7 +340,7 @@ impl Venue {
                 return order;
             }
             let late = Instant::now() >= end;
-            assert!(!late, "waited {DEADLINE:?} for {side:?} at the exchange: {}", worker.so_far().err);
+            assert!(!late, "waited {PATIENCE:?} for {side:?} at the exchange: {}", worker.so_far().err);
             std::thread::park_timeout(Duration::from_millis(1));
         }
     }

@@ -52,9 +52,9 @@ fn a_wrong_password_is_refused_and_not_told() {
     assert_refused(&ended, &["default/real", "username", "password"]);
     assert!(!ended.err.contains("wrong stable"), "{}", ended.err);
     assert_eq!(venue.order_requests(), 0);
-    // The Secret is put right; at an exchange whose rise is again of this minute, however long the first start took.
+    // The Secret is put right.
     database.write_secret(&database.name, PASSWORD);
-    stop(guarded(&on(&database)));
+    stop(guarded(&venue));
 }
 
 #[test]
@@ -99,8 +99,7 @@ fn a_server_that_is_away_at_the_start_is_waited_for() {
     let server = Arc::new(Server::start(&[]));
     let database = block_on(server.database());
     server.kill();
-    let room = Duration::from_secs(50);
-    let venue = Venue::with_room(&in_database(&database), Some(database.secret.path()), room);
+    let venue = on(&database);
     let mut worker = venue.worker();
     let begun = Instant::now();
     until("some of the time that it is waited for", || {

@@ -1,8 +1,6 @@
 //! The worker as a process at an exchange that loses requests and answers: it trades, no order is doubled, and none is lost.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use std::time::{Duration, Instant};
-
 use nix::sys::signal::Signal;
 use tradewind_core::name::Uid;
 use tradewind_core::order::{Incarnation, OrderState};
@@ -45,16 +43,12 @@ fn options() -> SqliteOptions {
     }
 }
 
-/// The limit of an orderly end.
-const DRAIN: Duration = Duration::from_secs(15);
-
-/// Ends it by SIGTERM, in good order and in time; its whole log.
+/// Ends it by SIGTERM, in good order, and so in time: after fifteen seconds it ends by itself with another code. Its whole
+/// log.
 fn stop(worker: Worker) -> String {
-    let asked = Instant::now();
     worker.signal(Signal::SIGTERM);
     let ended = worker.ended();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
-    assert!(asked.elapsed() <= DRAIN, "{:?}", asked.elapsed());
     ended.err
 }
 
