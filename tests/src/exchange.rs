@@ -2,6 +2,7 @@
 //!
 //! Its candles rise once, at a time that is chosen so that a worker started now finds the rise in the newest of them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -314,6 +315,26 @@ impl Venue {
     /// How many orders rest there.
     pub fn open_orders(&self) -> usize {
         self.world(|world| world.desk.exchange.orders().iter().filter(|order| order.is_open()).count())
+    }
+
+    /// A worker that has bought, with its stop placed.
+    pub fn guarded(&self) -> Worker {
+        let mut worker = self.worker();
+        self.until_accepted(Side::Sell, &mut worker);
+        worker
+    }
+
+    /// Panics if an id was taken twice, of those that are `ours`.
+    pub fn assert_nothing_doubled(&self, ours: impl Fn(&str) -> bool) {
+        let orders = [self.accepted(Side::Buy), self.accepted(Side::Sell)].concat();
+        let orders: Vec<_> = orders.into_iter().filter(|order| ours(&order.client_order_id)).collect();
+        let ids: BTreeSet<_> = orders.iter().map(|order| &order.client_order_id).collect();
+        assert_eq!(ids.len(), orders.len(), "an order is doubled: {orders:?}");
+    }
+
+    /// How much was traded.
+    pub fn traded(&self, side: Side) -> Decimal {
+        self.trades(side).iter().map(|trade| trade.quantity).sum()
     }
 
     /// What was traded.

@@ -240,15 +240,7 @@ fn assert_settled(scene: &Scene<'_>, mut worker: Worker) {
     let bought = venue.accepted(Side::Buy);
     assert!(bought.len() <= 1, "{at}: bought more than once: {bought:?}");
     assert!(is_flat(venue), "{at}: something is left");
-    let mut ids: Vec<_> = [Side::Buy, Side::Sell]
-        .into_iter()
-        .flat_map(|side| venue.accepted(side))
-        .map(|order| order.client_order_id)
-        .collect();
-    let all = ids.len();
-    ids.sort();
-    ids.dedup();
-    assert_eq!(ids.len(), all, "{at}: an order was taken twice");
+    venue.assert_nothing_doubled(|_| true);
     let history = kept.history(venue);
     assert_eq!(history.fills.len(), trades, "{at}: each trade is booked once");
     assert!(history.open_orders.is_empty(), "{at}: {:?}", history.open_orders);

@@ -1,6 +1,5 @@
 //! A worker whose ledger is in a database that is killed after every order it sends, or that stands still.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use nix::sys::signal::Signal;
@@ -44,9 +43,7 @@ fn a_database_killed_at_every_order_costs_no_order_and_no_fill() {
     assert!(ended.out.contains("completed"), "{}", ended.out);
     assert!(kills >= LEAST, "killed {kills} times");
 
-    let orders = [venue.accepted(Side::Buy), venue.accepted(Side::Sell)].concat();
-    let ids: BTreeSet<_> = orders.iter().map(|order| &order.client_order_id).collect();
-    assert_eq!(ids.len(), orders.len(), "no order is doubled: {orders:?}");
+    venue.assert_nothing_doubled(|_| true);
     let (bought, sold) = (venue.trades(Side::Buy), venue.trades(Side::Sell));
     assert_eq!((bought.len(), sold.len()), (ROUNDS, ROUNDS), "every rise is bought once and sold once");
     assert_eq!(venue.open_orders(), 0);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tradewind_tests::exchange::Venue;
-use tradewind_tests::process::{Ended, Worker};
+use tradewind_tests::process::Ended;
 use tradewind_tests::{block_on, until};
 use tradewind_venue_simulator::exchange::Side;
 
@@ -25,13 +25,6 @@ fn assert_refused(ended: &Ended, words: &[&str]) {
         assert!(last.starts_with("error: ") && last.contains(word), "{word}: {}", ended.err);
     }
     assert!(!ended.err.contains(PASSWORD) && !ended.out.contains(PASSWORD), "{}", ended.err);
-}
-
-/// Buys, with its stop placed.
-fn guarded(venue: &Venue) -> Worker {
-    let mut worker = venue.worker();
-    venue.until_accepted(Side::Sell, &mut worker);
-    worker
 }
 
 /// A worker goes on, and what it bought is bought once.
@@ -54,7 +47,7 @@ fn a_wrong_password_is_refused_and_not_told() {
     assert_eq!(venue.order_requests(), 0);
     // The Secret is put right.
     database.write_secret(&database.name, PASSWORD);
-    stop(guarded(&venue));
+    stop(venue.guarded());
 }
 
 #[test]
@@ -74,7 +67,7 @@ fn a_server_that_turns_read_only_stops_the_worker_and_nothing_is_bought_twice() 
     let server = Arc::new(Server::start(&[]));
     let database = block_on(server.database());
     let venue = on(&database);
-    let worker = guarded(&venue);
+    let worker = venue.guarded();
     block_on(server.admin("SET GLOBAL read_only = 1"));
     assert_refused(&worker.ended(), &["default/real", "written"]);
     assert_refused(&venue.worker().ended(), &["default/real", "written"]);
@@ -86,7 +79,7 @@ fn a_server_that_turns_read_only_stops_the_worker_and_nothing_is_bought_twice() 
 fn a_row_edited_by_hand_keeps_the_ledger_shut_and_is_named() {
     let database = block_on(Server::shared().database());
     let venue = on(&database);
-    stop(guarded(&venue));
+    stop(venue.guarded());
     let sent = venue.order_requests();
     block_on(database.run(&["DROP TRIGGER fills_fixed", "UPDATE fills SET price_units = price_units + 1"]))
         .unwrap();

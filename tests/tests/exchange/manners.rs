@@ -1,12 +1,11 @@
 //! The worker at an exchange that behaves otherwise than one would like: it takes ids again, shows what it did late, has
 //! another time than this machine, trades orders in parts, closes, and serves others on the same account.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rust_decimal::Decimal;
 use tradewind_tests::exchange::{Venue, now};
-use tradewind_tests::process::{Worker, run};
+use tradewind_tests::process::run;
 use tradewind_tests::{books, until};
 use tradewind_venue_simulator::exchange::{Dedupe, Kind, NewOrder, Side, TimeInForce};
 use tradewind_venue_simulator::faults::Fault;
@@ -17,23 +16,9 @@ use super::{bought_once, stop};
 /// Scenarios played at one time: they mostly wait.
 const AT_ONCE: usize = 8;
 
-/// Buys, with its stop placed.
-fn guarded(venue: &Venue) -> Worker {
-    let mut worker = venue.worker();
-    venue.until_accepted(Side::Sell, &mut worker);
-    worker
-}
-
-fn quantity(venue: &Venue, side: Side) -> Decimal {
-    venue.trades(side).iter().map(|trade| trade.quantity).sum()
-}
-
 /// No id was taken twice, and each trade of ours is booked once.
 fn assert_sound(venue: &Venue, ours: impl Fn(&str) -> bool) {
-    let orders = [venue.accepted(Side::Buy), venue.accepted(Side::Sell)].concat();
-    let orders: Vec<_> = orders.into_iter().filter(|order| ours(&order.client_order_id)).collect();
-    let ids: BTreeSet<_> = orders.iter().map(|order| &order.client_order_id).collect();
-    assert_eq!(ids.len(), orders.len(), "an order is doubled: {orders:?}");
+    venue.assert_nothing_doubled(&ours);
     let trades = [venue.trades(Side::Buy), venue.trades(Side::Sell)].concat();
     let of_ours = trades.iter().filter(|trade| ours(&trade.client_order_id)).count();
     assert_eq!(books::history(&venue.state()).fills.len(), of_ours, "each trade is booked once");
@@ -59,7 +44,7 @@ fn an_entry_without_an_answer_is_bought_once_whatever_the_exchange_does_with_ids
                         world.desk.exchange.behaviour.query_lag_ms = lag;
                     });
                     venue.strike_order(loss);
-                    stop(guarded(&venue));
+                    stop(venue.guarded());
                     bought_once(&venue);
                 }
             });
@@ -83,7 +68,7 @@ fn whatever_comes_instead_of_an_answer_the_entry_is_bought_once() {
             scope.spawn(move || {
                 let venue = Venue::start();
                 venue.strike_order(answer);
-                stop(guarded(&venue));
+                stop(venue.guarded());
                 bought_once(&venue);
             });
         }
@@ -106,7 +91,7 @@ fn an_entry_that_is_not_found_by_its_id_is_found_among_all_orders_and_not_sent_a
     let venue = Venue::start();
     venue.world(|world| world.desk.exchange.behaviour.finds_by_client_id = false);
     venue.strike_order(Fault::DropAfter);
-    stop(guarded(&venue));
+    stop(venue.guarded());
     bought_once(&venue);
 }
 
@@ -116,7 +101,7 @@ fn orders_are_signed_by_the_time_of_the_exchange() {
     for offset in [-4_000, 4_500] {
         let venue = Venue::start();
         venue.world(|world| world.desk.exchange.behaviour.clock_offset_ms = offset);
-        stop(guarded(&venue));
+        stop(venue.guarded());
         bought_once(&venue);
     }
 }
@@ -125,15 +110,15 @@ fn orders_are_signed_by_the_time_of_the_exchange() {
 fn an_entry_that_fills_in_part_is_guarded_for_that_part_and_sold_order_after_order() {
     let venue = Venue::start();
     venue.world(|world| world.desk.exchange.behaviour.fill_percent = 40);
-    let mut worker = guarded(&venue);
+    let mut worker = venue.guarded();
     let (entry, guard) = (&venue.accepted(Side::Buy)[0], &venue.accepted(Side::Sell)[0]);
-    let bought = quantity(&venue, Side::Buy);
+    let bought = venue.traded(Side::Buy);
     assert!(bought < entry.quantity, "{bought} of {}", entry.quantity);
     assert!(guard.quantity <= bought && guard.kind == Kind::StopLossLimit, "{guard:?}");
 
     liquidate(&venue.state(), &mut worker);
     // What is left is worth less than the smallest order, 10 USD.
-    let left = || quantity(&venue, Side::Buy) - quantity(&venue, Side::Sell);
+    let left = || venue.traded(Side::Buy) - venue.traded(Side::Sell);
     until("all to be sold but dust", || {
         (left() * Decimal::new(110, 0) < Decimal::new(10, 0) && venue.open_orders() == 0).then_some(())
     });
@@ -148,19 +133,19 @@ fn an_entry_that_fills_in_part_is_guarded_for_that_part_and_sold_order_after_ord
 #[test]
 fn maintenance_takes_the_stop_away_and_the_position_is_not_left_without_one() {
     let venue = Venue::start();
-    let worker = guarded(&venue);
+    let worker = venue.guarded();
     venue.world(|world| world.desk.exchange.close(now()));
     assert_eq!(venue.open_orders(), 0);
     until("somebody to try to guard or to sell it", || (venue.order_requests() > 2).then_some(()));
-    assert_eq!(quantity(&venue, Side::Sell), Decimal::ZERO, "the exchange is closed");
+    assert_eq!(venue.traded(Side::Sell), Decimal::ZERO, "the exchange is closed");
     venue.world(|world| world.desk.exchange.behaviour.maintenance = false);
     until("a stop, or the position to be sold", || {
-        (venue.open_orders() == 1 || quantity(&venue, Side::Sell) > Decimal::ZERO).then_some(())
+        (venue.open_orders() == 1 || venue.traded(Side::Sell) > Decimal::ZERO).then_some(())
     });
     let log = stop(worker);
     assert!(log.contains("stop orders at the venue") && log.contains("Lost"), "it is said: {log}");
     assert_eq!(venue.accepted(Side::Buy).len(), 1);
-    assert!(quantity(&venue, Side::Sell) <= quantity(&venue, Side::Buy));
+    assert!(venue.traded(Side::Sell) <= venue.traded(Side::Buy));
     assert_sound(&venue, |_| true);
 }
 
@@ -170,7 +155,7 @@ const THEIRS: &str = "bought-by-hand";
 #[test]
 fn what_somebody_else_buys_on_the_account_stops_entries_halts_it_and_is_never_sold() {
     let venue = Venue::start();
-    let mut worker = guarded(&venue);
+    let mut worker = venue.guarded();
     let order = NewOrder {
         symbol: "BTCUSD".into(),
         client_order_id: THEIRS.into(),
@@ -196,8 +181,8 @@ fn what_somebody_else_buys_on_the_account_stops_entries_halts_it_and_is_never_so
     });
     stop(worker);
     let theirs: Decimal = Decimal::new(5, 1);
-    let ours = quantity(&venue, Side::Buy) - theirs;
-    let sold = quantity(&venue, Side::Sell);
+    let ours = venue.traded(Side::Buy) - theirs;
+    let sold = venue.traded(Side::Sell);
     // A thousandth of what was bought is the exchange's fee.
     assert!(sold <= ours && sold > ours * Decimal::new(99, 2), "{sold} of {ours} that are ours");
     assert_sound(&venue, |id| id != THEIRS);

@@ -58,10 +58,6 @@ async fn at_the_exchange(what: &str, seconds: u64, mut look: impl FnMut() -> Res
     wait_for(what, patience(seconds), async || look()).await;
 }
 
-fn traded(venue: &Venue, side: Side) -> Decimal {
-    venue.trades(side).iter().map(|trade| trade.quantity).sum()
-}
-
 async fn positions(rig: &Rig, wanted: &str) {
     rig.wait_json("strat/rise", ".status.trading.positions", 60, |found| found == wanted).await;
 }
@@ -120,7 +116,7 @@ async fn bought(venue: &Venue, rig: &Rig) -> Decimal {
     positions(rig, "1/10").await;
     told(rig, "strat/rise", "PositionsProtected", "StopsPlaced", 30).await;
     told(rig, "exacct/real", "PositionsReconciled", "InSync", 60).await;
-    traded(venue, Side::Buy)
+    venue.traded(Side::Buy)
 }
 
 /// The worker is killed, and the next one sends nothing.
@@ -139,7 +135,7 @@ async fn sold_out(venue: &Venue, rig: &Rig, bought: Decimal) {
     let there = (bought * Decimal::new(999, 3)).trunc_with_scale(5);
     rig.apply(LIQUIDATE).await;
     at_the_exchange("all to be sold", 60, || {
-        let (sold, open) = (traded(venue, Side::Sell), venue.open_orders());
+        let (sold, open) = (venue.traded(Side::Sell), venue.open_orders());
         if sold == there && open == 0 { Ok(()) } else { Err(format!("sold {sold} of {there}, {open} open")) }
     })
     .await;
