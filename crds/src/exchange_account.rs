@@ -131,7 +131,7 @@ pub enum Tls {
     /// Always; the certificate must be valid and name the host.
     Required(Empty),
     /// Never: whoever sees the network between worker and server sees what is sent and the password. For a server on the
-    /// same machine, or where the network encrypts by itself.
+    /// same machine, or, of a bus, where the network encrypts by itself.
     PlainText(Empty),
 }
 

@@ -196,7 +196,9 @@ pub(crate) fn place(sim: &Rc<Sim>, letter: &Letter) -> Verdict {
         sim.count(Fault::Refusal);
         if sim.plan.keeps_refused {
             let mut exchange = sim.exchange.borrow_mut();
-            let refused = placed(sim, letter, exchange.refused.len(), OrderState::Rejected);
+            // Far from the numbers of orders that were accepted.
+            let number = usize::MAX - exchange.refused.len();
+            let refused = placed(sim, letter, number, OrderState::Rejected);
             exchange.refused.push(refused);
         }
         return Verdict::Refused("-2010");

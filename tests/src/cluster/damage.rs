@@ -100,6 +100,12 @@ impl Cluster {
         processes_of(&object.metadata.uid.expect("an object that is stored has a uid"))
     }
 
+    /// The processes of the pod of that uid, also when no object tells of it any more.
+    pub fn processes_of(&self, uid: &str) -> Vec<Pid> {
+        self.server();
+        processes_of(uid)
+    }
+
     /// Sends a signal to every process of a pod's containers: `SIGSTOP` pauses it, `SIGCONT` wakes it, `SIGKILL` is a
     /// crash. Returns how many there were.
     pub async fn signal_pod(&self, namespace: &str, pod: &str, signal: Signal) -> usize {

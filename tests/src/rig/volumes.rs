@@ -52,7 +52,9 @@ impl Volumes<'_> {
         }
         if let Some(source) = &volume.secret {
             let name = source.secret_name.as_deref()?;
-            return self.secret(name, source.optional == Some(true), own).await.map(Some);
+            let place = self.secret(name, source.optional == Some(true), own).await?;
+            let mut items = source.items.iter().flatten();
+            return items.all(|item| place.join(&item.path).exists()).then_some(Some(place));
         }
         let folder = match (&volume.persistent_volume_claim, &volume.empty_dir) {
             (Some(_), _) => data_dir(self.dir, account),

@@ -104,6 +104,10 @@ async fn a_worker_whose_pod_was_deleted_by_force_makes_no_new_intent_durable() {
         if alive(old) { Err("it runs".to_owned()) } else { Ok(()) }
     })
     .await;
+    wait_for("the stale one to be started again", patience(30), async || {
+        if cluster.processes_of(&before.uid).is_empty() { Err("it is not".to_owned()) } else { Ok(()) }
+    })
+    .await;
     desk.phase("strat/trend", "Running").await;
     wait_for("the new one to trade", patience(60), async || {
         let intents = records::intents(&folder).await;

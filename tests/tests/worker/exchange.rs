@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use rust_decimal::Decimal;
 use tradewind_core::name::Uid;
-use tradewind_core::order::{Incarnation, OrderState};
+use tradewind_core::order::Incarnation;
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{LedgerReader, MysqlReader, SqliteOptions};
 use tradewind_tests::cluster::{patience, wait_for};
@@ -168,9 +168,5 @@ async fn an_account_at_an_exchange_trades_survives_its_worker_is_sold_out_and_le
     ledger.verify().await.expect("the ledger is as written");
     let history = ledger.history().await.unwrap();
     assert_eq!(history.fills.len(), trades);
-    assert!(
-        history.open_orders.iter().all(|order| order.state != OrderState::Accepted),
-        "none is left behind"
-    );
-    assert!(!rig.data_dir("real").join("ledger.db").exists(), "there is one ledger");
+    assert!(history.open_orders.is_empty(), "none is left behind: {:?}", history.open_orders);
 }

@@ -5,6 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use sqlx::{Connection, SqliteConnection};
+use tradewind_core::order::Incarnation;
+use tradewind_core::time::Timestamp;
+use tradewind_ledger::{SqliteLedger, SqliteOptions, SqliteReader};
+use tradewind_tests::cluster::{patience, wait_for};
 use tradewind_tests::rig::objects::{OPEN_POLICY, account, all, strategy_with};
 use tradewind_tests::rig::{Mark, Rig};
 
@@ -125,4 +129,44 @@ async fn an_account_made_anew_over_the_ledger_that_was_kept_starts_halted() {
     rig.apply(&all(&[OPEN_POLICY, &account("paper", PACE), &trend])).await;
     assert_unknown(&rig, mark, "the account was made anew and the volume kept").await;
     assert_resumes(&mut rig).await;
+}
+
+/// The epoch of the last to open the ledger, and who that was.
+async fn opened(path: &Path) -> (i64, String) {
+    let url = format!("sqlite://{}?mode=ro", path.display());
+    let mut ledger = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query_as("SELECT epoch, owner FROM chain_head").fetch_one(&mut ledger).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_ledger_that_another_has_opened_since_is_left_to_it_as_long_as_the_lease_is_renewed() {
+    let mut rig = trading().await;
+    drop(rig.kubelet.take());
+    let path = rig.data_dir("paper").join("ledger.db");
+    let (account, account_name) = SqliteReader::open(&path).await.unwrap().account().await.unwrap();
+    let options = SqliteOptions {
+        account,
+        account_name,
+        owner: "another worker".to_owned(),
+        now: Timestamp(0),
+        incarnation: Incarnation(0),
+        max_bytes: None,
+    };
+    SqliteLedger::open_any(&path, &options, None).await.unwrap().close().await.unwrap();
+    let before = opened(&path).await;
+    rig.start_kubelet().await;
+    let words = "this worker leaves it alone";
+    wait_for("the worker to give up", patience(90), async || {
+        rig.kubectl(&["annotate", "lease/paper-worker", "renewed=again", "--overwrite"]).await.success();
+        rig.kubectl(&["annotate", "lease/paper-worker", "renewed-"]).await.success();
+        let log = rig.kubelet().log("paper-0");
+        if log.contains(words) { Ok(()) } else { Err(log) }
+    })
+    .await;
+    assert_eq!(opened(&path).await, before);
+    let log = rig.kubelet().log("paper-0");
+    assert!(log.contains("opened by another worker since this pod had it, and paper-0_"), "{log}");
+    // Nobody renews it any more.
+    rig.assert_trading("paper", "trend").await;
+    assert!(rig.kubelet().log("paper-0").contains("nobody holds the Lease; the ledger is opened"));
 }

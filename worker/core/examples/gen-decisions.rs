@@ -17,7 +17,7 @@ fn page() -> String {
          This page is generated from `worker/core/src/denial.rs` by `make golden`; CI compares it.\n\n\
          | outcome | meaning |\n|---|---|\n\
          | `Enter` | An intent to buy was made; it is sent once it is durable. |\n\
-         | `Exit` | The sale of the position was started: its stop is cancelled first, then what is held is sold. |\n\n\
+         | `Exit` | The sale of the position was started: its stop is cancelled first, then what is held is sold. Where nothing is held yet, the entry that is open was called off. |\n\n\
          Reasons, in the order of the stages a decision goes through. Exits pass the stages halt, threshold, sizing and \
          risk unasked.\n\n\
          | stage | reason | meaning |\n|---|---|---|\n",

@@ -32,6 +32,14 @@ pub enum LedgerError {
         /// The epoch in the ledger.
         theirs: Epoch,
     },
+    /// Another worker has opened the ledger since this one had it open.
+    #[error("{place}: the ledger was opened by {by} since this worker had it; stop one of the two")]
+    OpenedSince {
+        /// The ledger.
+        place: Place,
+        /// Who has opened it.
+        by: String,
+    },
     /// A row contradicts the ledger: it exists already, or its order stands elsewhere.
     #[error("intent {} conflicts with the ledger: {what}; nothing was written, restart the worker to recover", intent.0)]
     Conflict {

@@ -15,7 +15,6 @@ use tempfile::TempDir;
 use tradewind_core::event::Record;
 use tradewind_core::name::Uid;
 use tradewind_core::order::{Epoch, Incarnation, OrderState};
-use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::Timestamp;
 use tradewind_ledger::{Batch, Ledger, LedgerError, LedgerReader, SqliteLedger, SqliteOptions, SqliteReader};
 use uuid::Uuid;
@@ -148,21 +147,24 @@ async fn a_ledger_of_another_account_is_opened_by_those_who_say_so_and_tells_who
 async fn who_had_the_ledger_before_does_not_take_it_from_one_who_came_since() {
     let dir = TempDir::new().unwrap();
     let path = ledger_in(&dir);
-    closed(&path).await;
-    let ours = identity(2);
-    let mut ledger = SqliteLedger::open_any(&path, &options(), Some(identity(1))).await.unwrap();
-    assert_eq!(Ledger::identity(&ledger), ours, "nobody came since");
-    ledger.verify().await.unwrap();
-    ledger.close().await.unwrap();
-    SqliteLedger::open(&path, &options()).await.unwrap().close().await.unwrap();
+    let by = |owner: &str| SqliteOptions { owner: owner.to_owned(), ..options() };
+    SqliteLedger::open_any(&path, &by("one"), None).await.unwrap().close().await.unwrap();
+    // A person's change makes nobody else its worker.
+    SqliteLedger::visit(&path, &by("a person")).await.unwrap().close().await.unwrap();
+    let again = SqliteLedger::open_any(&path, &by("one"), Some(TAG)).await.unwrap();
+    assert_eq!(Ledger::identity(&again), identity(3));
+    again.close().await.unwrap();
+    SqliteLedger::open(&path, &by("two")).await.unwrap().close().await.unwrap();
+    SqliteLedger::visit(&path, &by("a person")).await.unwrap().close().await.unwrap();
     for _ in 0..2 {
-        let refused = SqliteLedger::open_any(&path, &options(), Some(ours)).await.map(drop).unwrap_err();
-        let LedgerError::Fenced { ours, theirs } = refused else { panic!("{refused:?}") };
-        assert_eq!((ours, theirs), (Epoch(2), Epoch(3)), "and asking changes nothing");
+        let refused = SqliteLedger::open_any(&path, &by("one"), Some(TAG)).await.map(drop).unwrap_err();
+        assert!(matches!(&refused, LedgerError::OpenedSince { by, .. } if by == "two"), "{refused:?}");
     }
+    let two = SqliteLedger::open_any(&path, &by("two"), Some(TAG)).await.unwrap();
+    assert_eq!(Ledger::identity(&two), identity(6), "asking has changed nothing");
+    two.close().await.unwrap();
     // Of another ledger in its place it is judged elsewhere whether it may be traded on.
-    let other = LedgerIdentity { incarnation: Incarnation(8), epoch: Epoch(2) };
-    SqliteLedger::open_any(&path, &options(), Some(other)).await.unwrap();
+    SqliteLedger::open_any(&path, &by("one"), Some(Incarnation(8))).await.unwrap();
 }
 
 #[tokio::test]

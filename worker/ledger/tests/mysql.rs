@@ -132,14 +132,18 @@ async fn a_ledger_of_another_account_is_refused_but_opened_by_those_who_say_so()
 #[tokio::test]
 async fn who_had_the_ledger_before_does_not_take_it_from_one_who_came_since() {
     let database = Server::shared().database().await;
-    let before = database.open().await.identity();
-    let ours = MysqlLedger::open_any(&database.options(), Some(before)).await.unwrap().identity();
-    let mut present = database.open().await;
+    let by = |owner: &str| MysqlOptions { owner: owner.to_owned(), ..database.options() };
+    MysqlLedger::open_any(&by("one"), None).await.unwrap();
+    MysqlLedger::visit(&by("a person")).await.unwrap();
+    MysqlLedger::open_any(&by("one"), Some(TAG))
+        .await
+        .expect("a person's change makes nobody else its worker");
+    let mut two = MysqlLedger::open(&by("two")).await.unwrap();
     for _ in 0..2 {
-        let refused = MysqlLedger::open_any(&database.options(), Some(ours)).await.map(drop).unwrap_err();
-        assert!(matches!(refused, LedgerError::Fenced { .. }), "{refused:?}");
+        let refused = MysqlLedger::open_any(&by("one"), Some(TAG)).await.map(drop).unwrap_err();
+        assert!(matches!(&refused, LedgerError::OpenedSince { by, .. } if by == "two"), "{refused:?}");
     }
-    commit(&mut present, &[Record::Intent(intent(1, 3))]).await.expect("it goes on as if nobody had asked");
+    commit(&mut two, &[Record::Intent(intent(1, 4))]).await.expect("it goes on as if nobody had asked");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tradewind_core::config::{MarketDataConfig, ResolvedAccount, Speed};
 use tradewind_core::event::EventKind;
 use tradewind_core::halt::EntryBlock;
-use tradewind_core::recovery::LedgerIdentity;
+use tradewind_core::order::Incarnation;
 use tradewind_core::time::Timestamp;
 use tradewind_crds::names;
 use tradewind_crds::objects::Key;
@@ -47,6 +47,9 @@ use crate::snapshot::{Phase, Snapshot};
 const REPLAY_WAITS: Duration = Duration::from_secs(30);
 /// How often is looked around while nothing else is to be done.
 const IDLE: Duration = Duration::from_millis(100);
+/// How long a ledger that another worker has opened since is left alone before this process ends and says so: longer than a
+/// Lease lasts that nobody renews.
+const LEFT_ALONE: Duration = Duration::from_mins(1);
 /// Connecting to the API server takes at most this long.
 const CONNECT: Duration = Duration::from_secs(3);
 
@@ -151,45 +154,36 @@ async fn end(driver: Running, bus: Option<Bus>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Our name as a holder of the Lease.
-fn holder(options: &Options) -> String {
-    format!("{}_{}", options.pod_name, options.pod_uid)
-}
-
-/// Opens the ledger, at once if nobody else has had it since this pod had it last. Who was superseded comes back only when
-/// nobody else holds the Lease: a container that is started again on a node that is cut off must not take the ledger from
-/// the pod that goes on in its place. None: somebody asked to stop first.
+/// Opens the ledger, unless this pod had it before and another worker has opened it since: then only when nobody holds the
+/// Lease. A container that is started again on a node that is cut off must not take the ledger from the pod that goes on in
+/// its place. None: somebody asked to stop first.
 async fn opened(
     options: &Options,
     store: &ApiStore,
     shutdown: &mut watch::Receiver<bool>,
 ) -> Result<Option<(Desk, Assembly, Running)>, CommandError> {
     let note = Opened::within(&options.pod_dir);
-    let since = note.read();
-    match Box::pin(open(options, &note, since, shutdown)).await {
-        Err(CommandError::Ledger(LedgerError::Fenced { ours, theirs })) => {
-            tracing::warn!(
-                ours = ours.0,
-                theirs = theirs.0,
-                "another worker has had the ledger since this pod had it"
-            );
-            let holder = holder(options);
-            tokio::select! {
-                biased;
-                _ = shutdown.wait_for(|stop| *stop) => return Ok(None),
-                () = lease::until_free(store, &holder) => {}
-            }
-            Box::pin(open(options, &note, None, shutdown)).await
+    let by = match Box::pin(open(options, &note, note.read(), shutdown)).await {
+        Err(CommandError::Ledger(LedgerError::OpenedSince { by, .. })) => by,
+        found => return found,
+    };
+    tracing::warn!(by, "the ledger was opened by another worker since this pod had it; it is left alone");
+    tokio::select! {
+        biased;
+        _ = shutdown.wait_for(|stop| *stop) => return Ok(None),
+        free = lease::until_free(store, LEFT_ALONE) => {
+            free.map_err(|standing| CommandError::LeftAlone { by, standing })?;
         }
-        found => found,
     }
+    tracing::info!("nobody holds the Lease; the ledger is opened");
+    Box::pin(open(options, &note, None, shutdown)).await
 }
 
 /// What the pod was given, its ledger and its venue. None: somebody asked to stop before the venue answered.
 async fn open(
     options: &Options,
     note: &Opened,
-    since: Option<LedgerIdentity>,
+    known: Option<Incarnation>,
     shutdown: &mut watch::Receiver<bool>,
 ) -> Result<Option<(Desk, Assembly, Running)>, CommandError> {
     let given = start::configuration(&options.config_dir, &options.data_dir)?;
@@ -210,8 +204,8 @@ async fn open(
         data_dir: &options.data_dir,
         ledger: ledger_options(options, &account),
         credentials: options.ledger_credentials.as_deref(),
-        whose: Whose::Anyones { since },
-        opened: &|identity| note.write(identity),
+        whose: Whose::Anyones { known },
+        opened: &|tag| note.write(tag),
         exchange,
         // As long as another worker may believe in its Lease.
         lease: lease::DURATION.into(),
@@ -389,7 +383,7 @@ async fn trust(
         namespace: options.namespace.clone(),
         account: options.account.clone(),
         account_uid: account.uid,
-        holder: holder(options),
+        holder: format!("{}_{}", options.pod_name, options.pod_uid),
     };
     let (claim, keeper) = lease::start(store, identity, known);
     Ok((Trust { at_start, account: account.uid, facts, claim }, keeper))

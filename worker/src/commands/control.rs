@@ -193,7 +193,7 @@ async fn write_to_ledger(which: &Which, command: &Command) -> Result<ControlRepl
             };
             drop(reader);
             let options = SqliteOptions { account, account_name, owner, now, incarnation, max_bytes: None };
-            let mut ledger = SqliteLedger::open(&path, &options).await?;
+            let mut ledger = SqliteLedger::visit(&path, &options).await?;
             let done =
                 written(&mut ledger, change, "no worker is running: it holds from its next start").await?;
             ledger.close().await?;
@@ -209,7 +209,7 @@ async fn write_to_ledger(which: &Which, command: &Command) -> Result<ControlRepl
                 Err(refused) => return Ok(refused),
             };
             let options = MysqlOptions { server, account, account_name, owner, now, incarnation };
-            let mut ledger = MysqlLedger::open(&options).await?;
+            let mut ledger = MysqlLedger::visit(&options).await?;
             let when = "it holds from the worker's next start; one that runs ends now";
             let done = written(&mut ledger, change, when).await?;
             ledger.close().await?;

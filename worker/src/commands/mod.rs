@@ -126,6 +126,16 @@ pub enum CommandError {
         "a later worker has taken the account over; this one ends, and its next start finds out how things stand"
     )]
     Superseded,
+    /// Another worker has opened the ledger since, and may still live.
+    #[error(
+        "the ledger was opened by {by} since this pod had it, and {standing}: this worker leaves it alone, and its next start looks again; delete this pod if another has taken its place"
+    )]
+    LeftAlone {
+        /// Who has opened it.
+        by: String,
+        /// Why that one may live.
+        standing: crate::cluster::lease::Taken,
+    },
     /// The ledger is whole but does not reach as far as it once did.
     #[error(
         "the ledger ends with {found} and never held {known}: rows at its end are missing, or it is another ledger; \

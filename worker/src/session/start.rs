@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use tradewind_core::config::{LedgerConfig, MysqlConfig, PaperConfig, ResolvedAccount, VenueConfig};
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
 use tradewind_core::order::Incarnation;
-use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::{Millis, Timestamp};
 use tradewind_ledger::mysql::{Isolation, Tls};
 use tradewind_ledger::outbox::Limits;
@@ -34,11 +33,11 @@ use crate::venue::AccountVenue;
 pub(crate) enum Whose {
     /// The account's own; any other is refused.
     Ours,
-    /// Any: whether it may be traded on is found out later. One that was opened before by the same pod is refused if
-    /// somebody else has opened it since.
+    /// Any: whether it may be traded on is found out later. One that the opener had before is refused if another worker has
+    /// opened it since.
     Anyones {
-        /// As it was opened before.
-        since: Option<LedgerIdentity>,
+        /// The tag of the ledger that the opener had before.
+        known: Option<Incarnation>,
     },
 }
 
@@ -50,7 +49,7 @@ async fn sqlite(
     let path = data_dir.join(LEDGER_FILE);
     let ledger = match whose {
         Whose::Ours => SqliteLedger::open(&path, options).await?,
-        Whose::Anyones { since } => SqliteLedger::open_any(&path, options, since).await?,
+        Whose::Anyones { known } => SqliteLedger::open_any(&path, options, known).await?,
     };
     Ok(AccountLedger::Sqlite(Box::new(ledger)))
 }
@@ -72,7 +71,7 @@ async fn mysql(
     };
     let ledger = match whose {
         Whose::Ours => MysqlLedger::open(&options).await?,
-        Whose::Anyones { since } => MysqlLedger::open_any(&options, since).await?,
+        Whose::Anyones { known } => MysqlLedger::open_any(&options, known).await?,
     };
     Ok(AccountLedger::Mysql(Box::new(ledger)))
 }
@@ -99,8 +98,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) credentials: Option<&'a Path>,
     /// Whose ledger.
     pub(crate) whose: Whose,
-    /// Is told as what the ledger was opened, before anything else is done with it.
-    pub(crate) opened: &'a dyn Fn(LedgerIdentity),
+    /// Is told the tag of the ledger that was opened, before anything else is done with it.
+    pub(crate) opened: &'a dyn Fn(Incarnation),
     /// The exchange, where the account is at one.
     pub(crate) exchange: Option<BinanceUs>,
     /// How long a predecessor may have believed in its Lease; zero where a lock keeps two workers apart.
@@ -119,7 +118,7 @@ pub(crate) async fn open(assembly: &mut Assembly, opening: Opening<'_>) -> Resul
             mysql(&assembly.config.account, server, &options, whose, credentials).await?
         }
     };
-    opened(ledger.identity());
+    opened(ledger.identity().incarnation);
     if live {
         ledger.check_durable().await?;
     }

@@ -14,7 +14,6 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::{Connection, MySql, Transaction};
 use tradewind_core::name::Uid;
 use tradewind_core::order::Incarnation;
-use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::Timestamp;
 
 use crate::backup::Backup;
@@ -173,13 +172,17 @@ impl SqlLedger<MySql> {
     }
 
     /// As [`MysqlLedger::open`], but whoever's ledger it is; [`MysqlLedger::account`] tells. For a worker that starts
-    /// halted on a ledger it does not know, instead of not at all. Who had this ledger open before, `since`, gets
-    /// [`LedgerError::Fenced`] when another has opened it since; nothing is changed then.
-    pub async fn open_any(
-        options: &MysqlOptions,
-        since: Option<LedgerIdentity>,
-    ) -> Result<Self, LedgerError> {
-        open::writer(options, crate::sql::open::Owner::Anyone { since }).await
+    /// halted on a ledger it does not know, instead of not at all. Who had the ledger of that tag open before gets
+    /// [`LedgerError::OpenedSince`] when another worker has opened it since, and nothing is changed then; workers are told
+    /// apart by `owner`.
+    pub async fn open_any(options: &MysqlOptions, known: Option<Incarnation>) -> Result<Self, LedgerError> {
+        open::writer(options, crate::sql::open::Owner::Anyone { known }).await
+    }
+
+    /// As [`MysqlLedger::open`], for a change that a person makes: who opened it last as a worker stays so, though a worker
+    /// that runs can commit nothing more.
+    pub async fn visit(options: &MysqlOptions) -> Result<Self, LedgerError> {
+        open::writer(options, crate::sql::open::Owner::Visitor).await
     }
 
     /// Makes a ledger out of a backup, in a database that has none of that name yet. It is halted

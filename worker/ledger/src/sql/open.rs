@@ -34,11 +34,13 @@ pub(crate) struct Opener {
 pub(crate) enum Owner {
     /// That of the opener's account alone.
     Ours,
-    /// Any account's; but of the ledger that the opener had open before under that epoch only if nobody has opened it since.
+    /// Any account's; but one that the opener had before only if no other worker has opened it since.
     Anyone {
-        /// As it was opened before.
-        since: Option<LedgerIdentity>,
+        /// The tag of the ledger that the opener had before.
+        known: Option<Incarnation>,
     },
+    /// That of the opener's account, for a change that a person makes: its worker stays the one who opened it last.
+    Visitor,
 }
 
 /// The row of `ledger` of a new ledger: account, name, incarnation, time of creation.
@@ -64,8 +66,7 @@ pub(crate) async fn found<D: Dialect>(db: &mut Scope<'_, D>, opener: &Opener) ->
 }
 
 /// Checks whose ledger it is and that its end is as written, and makes it ours: from then on nobody who had it before can
-/// commit. Done twice, it raises the epoch twice, which harms nobody: whoever was to open it only if nobody else had, then
-/// takes itself for that other.
+/// commit. Done twice, it raises the epoch twice, which harms nobody.
 pub(crate) async fn adopt<D: Dialect>(
     db: &mut Scope<'_, D>,
     opener: &Opener,
@@ -88,7 +89,7 @@ async fn take<D: Dialect>(
     // The one before may be committing: all is looked at before or after that, not in between.
     read::writer_row_locked(db).await?;
     let row = read::ledger_row(db).await?;
-    if owner == Owner::Ours && row.account != opener.account.to_string() {
+    if matches!(owner, Owner::Ours | Owner::Visitor) && row.account != opener.account.to_string() {
         return Err(LedgerError::OtherAccount {
             place: db.place().clone(),
             found: format!("{} ({})", row.account_name, row.account),
@@ -96,18 +97,17 @@ async fn take<D: Dialect>(
         });
     }
     let present = verify::tail(db).await?;
-    if let Owner::Anyone { since: Some(before) } = owner
-        && before.incarnation == row.incarnation
-        && before.epoch != present.epoch
-    {
-        return Err(LedgerError::Fenced { ours: before.epoch, theirs: present.epoch });
+    let last = read::opened_by(db).await?;
+    if owner == (Owner::Anyone { known: Some(row.incarnation) }) && last != opener.owner {
+        return Err(LedgerError::OpenedSince { place: db.place().clone(), by: last });
     }
+    let worker = if owner == Owner::Visitor { last.as_str() } else { &opener.owner };
     let epoch = Epoch(present.epoch.0.saturating_add(1));
     let raise =
         "UPDATE chain_head SET epoch = ?, owner = ?, opened_at = ? WHERE OWN(chain_head) AND epoch = ?";
     let values = vec![
         Value::Int(whole("epoch", epoch.0)?),
-        Value::text(opener.owner.as_str()),
+        Value::text(worker),
         Value::Int(opener.now.0),
         Value::Int(whole("epoch", present.epoch.0)?),
     ];

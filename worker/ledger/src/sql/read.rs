@@ -67,6 +67,13 @@ pub(crate) async fn writer_row_locked<D: Dialect>(db: &mut Scope<'_, D>) -> Resu
     writer(db, if D::REMOTE { WRITER_LOCKED } else { WRITER }).await
 }
 
+/// The last worker that opened it; empty before the first.
+pub(crate) async fn opened_by<D: Dialect>(db: &mut Scope<'_, D>) -> Result<String, LedgerError> {
+    let sql = "SELECT 1, owner FROM chain_head WHERE OWN(chain_head)";
+    let row = single(db, sql, "chain_head").await?;
+    Ok(Cells::<D>::new(&row, db.place(), "chain_head").text(1)?.to_owned())
+}
+
 async fn writer<D: Dialect>(db: &mut Scope<'_, D>, sql: &'static str) -> Result<WriterRow, LedgerError> {
     let row = single(db, sql, "chain_head").await?;
     let cells = Cells::<D>::new(&row, db.place(), "chain_head");

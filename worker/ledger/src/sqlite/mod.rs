@@ -11,7 +11,6 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 use tradewind_core::name::Uid;
 use tradewind_core::order::Incarnation;
-use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::Timestamp;
 
 use crate::backup::Backup;
@@ -95,14 +94,20 @@ impl SqlLedger<Sqlite> {
     }
 
     /// As [`SqliteLedger::open`], but whoever's ledger it is; [`SqliteLedger::account`] tells. For a worker that starts
-    /// halted on a ledger it does not know, instead of not at all. Who had this ledger open before, `since`, gets
-    /// [`LedgerError::Fenced`] when another has opened it since; nothing is changed then.
+    /// halted on a ledger it does not know, instead of not at all. Who had the ledger of that tag open before gets
+    /// [`LedgerError::OpenedSince`] when another worker has opened it since, and nothing is changed then; workers are told
+    /// apart by `owner`.
     pub async fn open_any(
         path: &Path,
         options: &SqliteOptions,
-        since: Option<LedgerIdentity>,
+        known: Option<Incarnation>,
     ) -> Result<Self, LedgerError> {
-        open::writer(path, options, open::Owner::Anyone { since }).await
+        open::writer(path, options, open::Owner::Anyone { known }).await
+    }
+
+    /// As [`SqliteLedger::open`], for a change that a person makes while no worker runs: who opened it last stays so.
+    pub async fn visit(path: &Path, options: &SqliteOptions) -> Result<Self, LedgerError> {
+        open::writer(path, options, open::Owner::Visitor).await
     }
 
     /// Makes a ledger out of a backup, in a file that is not there yet. It is halted ([`HaltOrigin::LedgerUnknown`])

@@ -5,6 +5,8 @@
 //! for the trading loop nor it for this. On the Lease lies a copy of which ledger its holder writes
 //! ([`LedgerCopy`]), written after the ledger itself; [`verdict`] compares the two at a start.
 //!
+//! A pod that finds another worker's name in the ledger it had before leaves the ledger alone [`until_free`].
+//!
 //! How a start goes: open the ledger and note [`LedgerAtStart`]; [`start`] with facts that are not trusted; wait for
 //! [`Claim::found`] ([`found_within`]); `verdict` with `ledger.contains(head)`. If the ledger is ours set
 //! [`LedgerFacts::trusted`], else halt with [`ledger_unknown_halt`] and set it when that halt is resumed; until then the
@@ -33,7 +35,7 @@ pub use decide::{
     Action, DURATION, ENTRIES_FOR, Observed, Own, RENEW_EVERY, REQUEST_TIMEOUT, RETRY_AFTER, decide,
 };
 pub use store::{ApiStore, LeaseError, Store};
-pub use turn::until_free;
+pub use turn::{Taken, until_free};
 pub use verdict::{LedgerAtStart, LedgerUnknownReason, ledger_unknown_halt, verdict};
 
 use keeper::Keeper;

@@ -1,37 +1,48 @@
-//! Waiting until nobody else holds the Lease, without taking it.
+//! Waiting until nobody holds the Lease, without taking it.
+
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::decide::{Observed, RETRY_AFTER, Watched, is_free};
 use super::store::Store;
 
-/// Returns when the Lease is `holder`'s, nobody's, or was seen unchanged for as long as it lasts. As long as the API server
-/// does not answer it cannot be known, and is waited for.
-pub async fn until_free(store: &impl Store, holder: &str) {
+/// Why the Lease may not be free.
+#[derive(Debug, thiserror::Error)]
+pub enum Taken {
+    /// Somebody holds it, perhaps an earlier process of the same pod.
+    #[error("{0} holds the Lease")]
+    By(String),
+    /// Nobody knows.
+    #[error("the API server does not say who holds the Lease")]
+    Unheard,
+}
+
+/// Waits until the Lease is nobody's, or was seen unchanged for as long as it lasts, also when it names ourselves: whoever
+/// has the ledger takes the Lease after it. Fails when that was not so `within` that time.
+pub async fn until_free(store: &impl Store, within: Duration) -> Result<(), Taken> {
+    let end = Instant::now() + within;
     let mut watched: Option<Watched> = None;
-    let mut told = false;
     loop {
-        match store.read().await {
-            Ok(None) => return,
+        let taken = match store.read().await {
+            Ok(None) => return Ok(()),
             Ok(Some(lease)) => {
                 let now = Instant::now();
-                let seen = Watched::see(watched.take(), &lease, now);
-                let observed = Observed::of(&lease);
-                if observed.holder == holder || is_free(&observed, seen.unchanged(now)) {
-                    return;
+                let (seen, observed) = (Watched::see(watched.take(), &lease, now), Observed::of(&lease));
+                if is_free(&observed, seen.unchanged(now)) {
+                    return Ok(());
                 }
                 watched = Some(seen);
-                told = told || {
-                    tracing::info!(by = observed.holder, "lease held by another; the ledger is left to it");
-                    true
-                };
+                Taken::By(observed.holder)
             }
-            Err(error) => {
-                told = told || {
-                    tracing::warn!(%error, "it is not known who holds the lease; the ledger is left alone");
-                    true
-                };
+            Err(_) => {
+                // What was not seen may have changed: its holder heard nothing either.
+                watched = None;
+                Taken::Unheard
             }
+        };
+        if Instant::now() >= end {
+            return Err(taken);
         }
         tokio::time::sleep(RETRY_AFTER).await;
     }

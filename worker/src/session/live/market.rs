@@ -190,7 +190,7 @@ impl Market {
         }
         tracing::info!(%symbol, bars = bars.len(), "followed: its past is read");
         self.poll.add(symbol.clone(), last);
-        // Not when those before it are: that may be a minute away, and its newest candle is here.
+        // Now, and not when those followed before it are due: that may be a minute away, and its newest candle is here.
         self.due = self.due.min(driver.now());
         driver.handle(driver.now(), EventKind::Mark { instrument: id, price }).await
     }
