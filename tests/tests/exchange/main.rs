@@ -185,6 +185,22 @@ fn a_key_that_is_missing_is_named_without_its_value() {
     until("nothing was sent", || (venue.order_requests() == 0).then_some(()));
 }
 
+#[test]
+fn a_key_that_the_exchange_refuses_ends_the_start_with_what_to_do_and_without_its_value() {
+    for (entry, said) in
+        [("apiSecret", "Signature for this request is not valid."), ("apiKey", "Invalid API-key")]
+    {
+        let venue = Venue::start();
+        std::fs::write(venue.keys().join(entry), "anotherOne").unwrap();
+        let ended = venue.worker().ended();
+        assert_eq!(ended.code, Some(1), "{}", ended.err);
+        let last = ended.last_words();
+        assert!(last.contains("the venue refuses the key") && last.contains(said), "{last}");
+        assert!(!ended.err.contains("anotherOne") && !ended.err.contains("simulated"), "{}", ended.err);
+        assert_eq!(venue.order_requests(), 0);
+    }
+}
+
 /// A ledger in that database, as an account writes it.
 fn in_database(database: &mariadb::Database) -> String {
     let (port, name) = (database.server.port(), &database.name);

@@ -90,8 +90,18 @@ async fn applied(database: &mariadb::Database, redis: &Redis) -> (Venue, Rig) {
     rig.apply(&std::fs::read_to_string(venue.file()).unwrap()).await;
     // The pod waits for what people forgot, and what is on the account nobody knows before it runs.
     told(&rig, "strat/rise", "Ready", "NotGranted", 60).await;
-    secret(&rig, "key", &venue.keys()).await;
     secret(&rig, "ledger", database.secret.path()).await;
+    // A secret that is not the key's is told, and put right.
+    let key = std::fs::read(venue.keys().join("apiSecret")).unwrap();
+    std::fs::write(venue.keys().join("apiSecret"), "anotherOne").unwrap();
+    secret(&rig, "key", &venue.keys()).await;
+    told(&rig, "exacct/real", "Ready", "WorkerFailing", 60).await;
+    let message = ".status.conditions[?(@.type==\"Ready\")].message";
+    rig.wait_json("exacct/real", message, 5, |words| words.contains("the venue refuses the key: Signature"))
+        .await;
+    rig.kubectl(&["delete", "secret", "key"]).await.success();
+    std::fs::write(venue.keys().join("apiSecret"), key).unwrap();
+    secret(&rig, "key", &venue.keys()).await;
     rig.wait_json("strat/rise", ".status.phase", 120, |phase| phase == "Running").await;
     // What it is about to trade is asked for at once, not when it would be the next minute's turn.
     at_the_exchange("its newest candle to be asked for", 10, || {

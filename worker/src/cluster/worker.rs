@@ -50,6 +50,8 @@ const IDLE: Duration = Duration::from_millis(100);
 /// How long a ledger that another worker has opened since is left alone before this process ends and says so: longer than a
 /// Lease lasts that nobody renews.
 const LEFT_ALONE: Duration = Duration::from_mins(1);
+/// How long a venue may be away at a start before this process ends: only then do people see it in the account's status.
+const VENUE_AWAY: Duration = Duration::from_mins(1);
 /// Connecting to the API server takes at most this long.
 const CONNECT: Duration = Duration::from_secs(3);
 
@@ -193,7 +195,7 @@ async fn open(
         Market::Recorded(data) if account.venue.is_paper() => (None, start::recorded(data)),
         market => {
             let keys = options.credentials.as_ref();
-            let found = session::connect(account, &market, keys, shutdown).await?;
+            let found = session::connect(account, &market, keys, Some(VENUE_AWAY), shutdown).await?;
             let Some(Connected { venue, offer }) = found else { return Ok(None) };
             (Some(venue), start::offered(offer))
         }

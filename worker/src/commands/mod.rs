@@ -49,6 +49,24 @@ pub enum CommandError {
         "the account is at a real venue and needs its key; name the folder with the files apiKey and apiSecret by --credentials or TRADEWIND_CREDENTIALS"
     )]
     NoCredentials,
+    /// The venue does not take the key.
+    #[error(
+        "the venue refuses the key: {words} Put the entries apiKey and apiSecret of its Secret right, give the key the rights to read and to trade, and name this machine's address where it names addresses"
+    )]
+    KeyRefused {
+        /// The venue's words.
+        words: String,
+    },
+    /// The venue does not answer a worker that starts.
+    #[error(
+        "the venue has not answered for {seconds} s: {source}; this worker ends, and its next start asks again"
+    )]
+    VenueAway {
+        /// How long it was asked.
+        seconds: u64,
+        /// What came instead of the last answer.
+        source: Box<CommandError>,
+    },
     /// A ledger in a database without user and password.
     #[error(
         "the account's ledger is in a database and needs a user; name the folder with the files username and password by --ledger-credentials or TRADEWIND_LEDGER_CREDENTIALS"

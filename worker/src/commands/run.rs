@@ -128,7 +128,7 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
             let account = chosen.account()?;
             let market = Market::of(&account.market_data, &dirs)?;
             let keys = options.credentials.as_ref();
-            let found = session::connect(&account, &market, keys, &mut shutdown).await?;
+            let found = session::connect(&account, &market, keys, None, &mut shutdown).await?;
             let Some(Connected { venue, offer }) = found else { return Ok(()) };
             (chosen.assemble(offer)?, Some(venue))
         }

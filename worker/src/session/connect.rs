@@ -1,18 +1,19 @@
 //! The first words with an exchange: its time, its rules, what it offers and what the account has there.
 //!
-//! The exchange may be away when a worker starts: it is asked until it answers or somebody asks to stop. What only a
-//! person can put right (an endpoint that is none, a key that is missing) ends a start at once; a mounted Secret is there
-//! before the pod starts.
+//! The exchange may be away when a worker starts: it is asked until it answers, somebody asks to stop, or patience is at an
+//! end. What only a person can put right (an endpoint that is none, a key that is missing or refused) ends a start at once; a
+//! mounted Secret is there before the pod starts.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tradewind_core::config::{BinanceUsConfig, ResolvedAccount, VenueConfig};
 use tradewind_core::money::Cash;
 use tradewind_core::time::{Millis, Timestamp};
-use tradewind_venues::Venue;
 use tradewind_venues::binance_us::{BinanceUs, DEADLINE, Endpoint, MAX_OFFSET, Settings};
+use tradewind_venues::{Venue, VenueError};
 
 use crate::assembly::{Market, Offer};
 use crate::commands::CommandError;
@@ -36,11 +37,13 @@ fn exchange(account: &ResolvedAccount) -> Option<&BinanceUsConfig> {
     }
 }
 
-/// Asks the exchange until it answers, for an account with those bars. None: somebody asked to stop.
+/// Asks the exchange until it answers, for an account with those bars; no longer than `patience`, where there is one. None:
+/// somebody asked to stop.
 pub(crate) async fn connect(
     account: &ResolvedAccount,
     market: &Market,
     keys: Option<&PathBuf>,
+    patience: Option<Duration>,
     shutdown: &mut watch::Receiver<bool>,
 ) -> Result<Option<Connected>, CommandError> {
     let Some(config) = exchange(account) else { return Ok(None) };
@@ -50,12 +53,22 @@ pub(crate) async fn connect(
     }
     let keys = keys.ok_or(CommandError::NoCredentials)?;
     let mut venue = open(endpoint, keys)?;
-    let mut pause = FIRST_PAUSE;
+    let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
     loop {
-        match ask(account, market, &mut venue).await {
+        let error = match ask(account, market, &mut venue).await {
             Ok(offer) => return Ok(Some(Connected { venue, offer })),
-            Err(error) => tracing::warn!(%error, "the venue does not answer yet; it is asked again"),
+            Err(error) => error,
+        };
+        if let CommandError::Venue(VenueError::Binance(refused)) = &error
+            && let Some(words) = refused.refusal_of_the_key()
+        {
+            return Err(CommandError::KeyRefused { words: words.to_owned() });
         }
+        if patience.is_some_and(|patience| begun.elapsed() >= patience) {
+            let seconds = begun.elapsed().as_secs();
+            return Err(CommandError::VenueAway { seconds, source: Box::new(error) });
+        }
+        tracing::warn!(%error, "the venue does not answer yet; it is asked again");
         tokio::select! {
             biased;
             _ = shutdown.wait_for(|stop| *stop) => return Ok(None),
@@ -107,4 +120,58 @@ async fn ask(
         data = Market::Recorded(traded);
     }
     Ok(Offer { data, instruments, found: Some(quote.map_or(Cash::ZERO, |balance| balance.total)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use tradewind_crds::load;
+    use tradewind_crds::resolve::resolve_account;
+
+    use super::*;
+
+    const ACCOUNT: &str = r#"
+apiVersion: tradewind.dev/v1alpha1
+kind: RiskPolicy
+metadata: {name: limits}
+spec: {order: {minNotional: "25"}}
+---
+apiVersion: tradewind.dev/v1alpha1
+kind: ExchangeAccount
+metadata: {name: real}
+spec:
+  venue: {binanceUs: {credentialsSecretRef: {name: key}, endpoint: "URL", quoteCurrency: USD}}
+  marketData: {venue: {bar: 1m}}
+  riskPolicyRef: {name: limits}
+  allowLive: true
+"#;
+
+    /// An account at an endpoint where nobody listens, with a key.
+    fn at_nobody(dir: &Path) -> ResolvedAccount {
+        let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        std::fs::write(dir.join("account.yaml"), ACCOUNT.replace("URL", &format!("http://{nobody}")))
+            .unwrap();
+        for entry in ["apiKey", "apiSecret"] {
+            std::fs::write(dir.join(entry), "something").unwrap();
+        }
+        let loaded = load::files(&[dir.join("account.yaml")]);
+        resolve_account(&loaded.objects, &loaded.objects.account_keys()[0]).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exchange_that_stays_away_is_given_up_with_its_last_words_where_there_is_an_end_to_patience() {
+        let dir = tempfile::tempdir().unwrap();
+        let account = at_nobody(dir.path());
+        let (_stop, mut shutdown) = watch::channel(false);
+        let (market, keys) = (Market::Venue { bar: Millis(60_000) }, dir.path().to_path_buf());
+        let minute = Some(Duration::from_mins(1));
+        let given_up =
+            connect(&account, &market, Some(&keys), minute, &mut shutdown).await.map(drop).unwrap_err();
+        let CommandError::VenueAway { seconds, .. } = &given_up else { panic!("{given_up}") };
+        assert!((60..=120).contains(seconds), "{seconds}");
+        assert!(given_up.to_string().contains("no connection"), "{given_up}");
+        let patient = connect(&account, &market, Some(&keys), None, &mut shutdown);
+        assert!(tokio::time::timeout(Duration::from_hours(1), patient).await.is_err(), "asked for ever");
+    }
 }

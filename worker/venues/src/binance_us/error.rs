@@ -5,7 +5,7 @@ use tradewind_core::name::Symbol;
 use super::budget::Wait;
 use super::clock::ClockError;
 use super::credentials::CredentialsError;
-use super::outcome::Seen;
+use super::outcome::{Body, Seen};
 use super::reply::ReplyError;
 use super::rules::SymbolError;
 
@@ -67,4 +67,22 @@ pub enum BinanceError {
         "the ledger belongs to an account of another venue; give this account a new ledger, or its venue back"
     )]
     ForeignCursor,
+}
+
+/// Codes that say: the signature is not valid, the key's format is not, or the key, the address it is used from or its
+/// rights are not. <https://docs.binance.us/#error-codes>
+const KEY_REFUSED: [i64; 3] = [-1022, -2014, -2015];
+
+impl BinanceError {
+    /// The venue's words, if it has said that it does not take the key as it is, which only a person can put right.
+    pub fn refusal_of_the_key(&self) -> Option<&str> {
+        match self {
+            Self::NoAnswer { seen: Seen::Answer { body: Body::Error { code, message }, .. }, .. }
+                if KEY_REFUSED.contains(code) =>
+            {
+                Some(message)
+            }
+            _ => None,
+        }
+    }
 }
