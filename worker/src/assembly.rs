@@ -2,19 +2,20 @@
 //!
 //! The one place where YAML, the data set and `resolve` meet; `run`, `backtest` and `validate` start here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use tradewind_core::config::{Config, MarketDataConfig, ResolvedAccount};
+use smol_str::SmolStr;
+use tradewind_core::config::{Config, MarketDataConfig, ResolvedAccount, ResolvedStrategy};
 use tradewind_core::engine::InstrumentSpec;
 use tradewind_core::halt::Halt;
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
 use tradewind_core::money::Cash;
-use tradewind_core::name::Symbol;
+use tradewind_core::name::{Symbol, Uid};
 use tradewind_core::time::Millis;
 use tradewind_crds::exchange_account::Venue;
 use tradewind_crds::load::{self, Loaded};
-use tradewind_crds::objects::{Key, Objects};
+use tradewind_crds::objects::{Key, Kind, Objects};
 use tradewind_crds::problem::Problems;
 use tradewind_crds::resolve::{
     Catalog, data_set, local_grants, resolve, resolve_account, unattached, validate,
@@ -48,6 +49,10 @@ pub struct Assembly {
     pub halts: Vec<Halt>,
     /// Problems of strategies that do not run.
     pub problems: Problems,
+    /// Strategies that are in the files and cannot be run as they stand there.
+    pub unresolved: BTreeSet<Uid>,
+    /// Whether all that is in the files could be told what it is. Else what is missing may be there.
+    pub whole: bool,
     /// Where bars come from.
     pub data: Market,
     /// Instruments of the feed: those the strategies name, in the data set's order; of a venue's own, all it offers.
@@ -140,7 +145,7 @@ impl Chosen {
 
     /// Resolves. With problems in the account nothing runs; a strategy's problems stop that strategy alone.
     pub fn assemble(self, offer: Offer) -> Result<Assembly, AssemblyError> {
-        let Self { loaded: Loaded { objects, problems }, key } = self;
+        let Self { loaded: Loaded { objects, problems, unidentified }, key } = self;
         let Offer { data, instruments, found } = offer;
         let catalog = catalog_of(&data, &instruments);
         let grants = local_grants(&objects, &key, Some(&catalog), found);
@@ -148,6 +153,10 @@ impl Chosen {
         let mut all = objects.located(resolution.problems());
         all.extend(unattached(&objects));
         let strategies = resolution.runnable();
+        let failed =
+            resolution.strategies.iter().filter(|(_, resolved)| resolved.is_err()).map(|(uid, _)| *uid);
+        let unread = objects.unreadable.iter().filter(|id| id.kind == Kind::TradingStrategy);
+        let unresolved = failed.chain(unread.map(|id| Uid(load::uid(id.kind, &id.key)))).collect();
         let Ok(account) = resolution.account else {
             all.extend(problems);
             return Err(AssemblyError::Problems(all));
@@ -163,7 +172,8 @@ impl Chosen {
             Market::Venue { .. } => true,
         });
         let instruments = rules.map(|rules| InstrumentSpec { rules, interval }).collect();
-        Ok(Assembly { config, halts: resolution.halts, problems: all, data, instruments })
+        let (halts, whole) = (resolution.halts, !unidentified);
+        Ok(Assembly { config, halts, problems: all, unresolved, whole, data, instruments })
     }
 }
 
@@ -215,6 +225,16 @@ impl Assembly {
         Ok(())
     }
 
+    /// Of strategies that hold something and are not configured, those that are in the files all the same, or may be, go on
+    /// without entries, as they last were: a slip of the pen must not have anything cancelled or sold. Returns their names.
+    pub fn keep(&mut self, held: Vec<ResolvedStrategy>) -> Vec<SmolStr> {
+        let stays = |strategy: &ResolvedStrategy| !self.whole || self.unresolved.contains(&strategy.uid);
+        let kept: Vec<_> = held.into_iter().filter(stays).map(ResolvedStrategy::without_entries).collect();
+        let names = kept.iter().map(|strategy| strategy.name.clone()).collect();
+        self.config.strategies.extend(kept);
+        names
+    }
+
     /// A feed of the instruments within bounds.
     pub fn merge(&self, bounds: Bounds) -> Result<Merge<CandleReader>, MarketDataError> {
         let (mut sources, mut failed) = (Vec::new(), Vec::new());
@@ -243,7 +263,7 @@ impl Assembly {
 
 /// Every problem of every file, market data included.
 pub fn problems_of(files: &[PathBuf], dirs: &[PathBuf]) -> (Objects, Problems, Vec<MarketDataError>) {
-    let Loaded { objects, mut problems } = load::files(files);
+    let Loaded { objects, mut problems, .. } = load::files(files);
     let mut catalogs = BTreeMap::new();
     let mut errors = Vec::new();
     for account in &objects.accounts {

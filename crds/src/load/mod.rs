@@ -36,6 +36,9 @@ pub struct Loaded {
     pub objects: Objects,
     /// All problems of all documents.
     pub problems: Problems,
+    /// Whether there is something nobody can tell what it is: a file that cannot be read, a document that is no YAML, of no
+    /// kind of ours, or without a name. Then an object that is missing may be in there.
+    pub unidentified: bool,
 }
 
 /// Loads documents from texts, each with the name its problems are reported under.
@@ -63,6 +66,7 @@ pub fn files(paths: &[PathBuf]) -> Loaded {
         }
     }
     let mut loaded = texts(read.iter().map(|(file, text)| (file.as_str(), text.as_str())));
+    loaded.unidentified |= !unread.is_empty();
     loaded.problems.0.splice(0..0, unread);
     loaded
 }
@@ -188,6 +192,7 @@ impl Loader {
         let message = format!("is not valid YAML: {}", error.to_string().replace('\n', " "));
         let problem = Problem::of_file(Location { file: file.to_owned(), line }, "", message);
         self.loaded.problems.push(problem.fix("put the syntax right"));
+        self.loaded.unidentified = true;
     }
 
     fn document(&mut self, file: &str, node: &Node) {
@@ -195,6 +200,7 @@ impl Loader {
         let kind = kind_of(node, &mut faults);
         let Some(kind) = kind else {
             self.loaded.problems.0.extend(faults.problems);
+            self.loaded.unidentified = true;
             return;
         };
         let Some(rules) = RULES.get(&kind) else { return };
@@ -206,6 +212,7 @@ impl Loader {
             faults.problems = self.broken_rules(rules, &value, &source);
         }
         let Some(id) = id else {
+            self.loaded.unidentified = true;
             let object = format!("{kind} without a name");
             self.refuse(None, faults.problems, &object);
             return;

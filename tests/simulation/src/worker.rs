@@ -60,7 +60,13 @@ pub(crate) async fn live(
     let mut driver = recover(&sim, process, ledger, beside).await?;
     driver.look_at(Box::new(Watch(Rc::clone(&sim))));
     let mut told = warm_up(&sim, &market, &mut driver);
-    let wait = driver.state.first_send().since(driver.now());
+    let from = loop {
+        if let Some(from) = survived(driver.look_at_open().await)? {
+            break from;
+        }
+        sim.sleep(process, Millis(1_000)).await;
+    };
+    let wait = from.since(driver.now());
     sim.sleep(process, Millis(wait.0.max(0))).await;
     settle(&sim, process, &mut driver).await?;
     sim.say(|| format!("p{}: has settled", process.0));
@@ -171,7 +177,9 @@ async fn settle(sim: &Rc<Sim>, process: Process, driver: &mut Running) -> Result
     while survived(driver.settle_orders(driver.now()).await)?.is_none() {
         sim.sleep(process, Millis(1_000)).await;
     }
-    survived(driver.take_over(sim.plan.config.clone(), driver.now()).await)?;
+    while survived(driver.take_over(sim.plan.config.clone(), driver.now()).await)?.is_none() {
+        sim.sleep(process, Millis(1_000)).await;
+    }
     Ok(())
 }
 

@@ -195,3 +195,65 @@ fn an_edit_between_two_starts_is_taken_over_and_a_bad_one_loses_nothing() {
     assert_eq!(after[..before.len()], before[..]);
     assert_eq!(summary, Desk::new(BUSY, 2 * BARS).complete("alone"));
 }
+
+/// Stops that no candle reaches, and strategies that sell everything when they are deleted.
+const SELLS_WHEN_DELETED: (&str, &str) = (
+    "stopLoss: {fixedPercent: {percent: 1}}}",
+    "stopLoss: {fixedPercent: {percent: 50}}}\n  deletionPolicy: Liquidate",
+);
+
+#[test]
+fn a_slip_of_the_pen_between_two_starts_has_nothing_sold() {
+    let desk = Desk::new(&busy(&[SELLS_WHEN_DELETED]), BARS);
+    desk.complete("state");
+    let next = || books::history(&desk.state("state")).next_intent;
+    let before = next();
+    let slips = [
+        ("{fast: 3, slow: 8}", "{fast: 9, slow: 8}"),
+        ("metadata: {name: trend}\nspec:\n", "metadata: {name: trend}\nspec:\n  capitol: all of it\n"),
+        ("kind: TradingStrategy\nmetadata: {name: trend}", "kind: TradingStratgey\nmetadata: {name: trend}"),
+    ];
+    for slip in slips {
+        desk.write_yaml(&busy(&[SELLS_WHEN_DELETED, slip]));
+        let ended = desk.start("state").ended();
+        assert_eq!(ended.code, Some(0), "{slip:?}: {}", ended.err);
+        let told = |line: &&str| line.contains("what it holds stays") && line.contains("strategy=trend");
+        assert_eq!(ended.err.lines().filter(told).count(), 1, "{slip:?}: {}", ended.err);
+        assert_eq!(next(), before, "{slip:?}");
+    }
+    // One that is really gone is sold, as it asks for.
+    let all = busy(&[SELLS_WHEN_DELETED]);
+    let rest: Vec<_> = all.split("---\n").filter(|document| !document.contains("name: trend")).collect();
+    desk.write_yaml(&rest.join("---\n"));
+    assert_eq!(desk.start("state").ended().code, Some(0));
+    assert!(next() > before);
+}
+
+const HALT: &str = "---
+apiVersion: tradewind.dev/v1alpha1
+kind: TradingHalt
+metadata: {name: a-look}
+spec: {target: {account: {name: paper}}, reason: a look, requestedBy: a person}
+";
+
+#[test]
+fn a_halt_that_nobody_can_read_any_more_stays_in_force() {
+    let desk = Desk::new(&format!("{BUSY}{HALT}"), BARS);
+    desk.complete("state");
+    let halts = || books::history(&desk.state("state")).halts.len();
+    assert_eq!(halts(), 1);
+    for (from, to) in [
+        ("kind: TradingHalt", "kind: TradingHlat"),
+        ("metadata: {name: a-look}", "metadata: {}"),
+        ("spec: {target", "spec: [{target"),
+        ("reason: a look", "resaon: a look"),
+    ] {
+        desk.write_yaml(&format!("{BUSY}{}", HALT.replace(from, to)));
+        let ended = desk.start("state").ended();
+        assert_eq!(ended.code, Some(0), "{to}: {}", ended.err);
+        assert!(halts() >= 1, "{to}: {}", ended.err);
+    }
+    desk.write_yaml(BUSY);
+    assert_eq!(desk.start("state").ended().code, Some(0));
+    assert_eq!(halts(), 0, "it is gone, and so resumed");
+}

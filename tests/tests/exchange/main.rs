@@ -12,7 +12,7 @@ use tradewind_tests::http::get;
 use tradewind_tests::process::{Worker, run};
 use tradewind_tests::{block_on, books, until};
 use tradewind_venue_simulator::exchange::{Kind, Side};
-use tradewind_venue_simulator::faults::Fault;
+use tradewind_venue_simulator::faults::{Fault, Strike};
 
 #[path = "../../../worker/ledger/tests/common/authority.rs"]
 mod authority;
@@ -199,6 +199,27 @@ fn a_key_that_the_exchange_refuses_ends_the_start_with_what_to_do_and_without_it
         assert!(!ended.err.contains("anotherOne") && !ended.err.contains("simulated"), "{}", ended.err);
         assert_eq!(venue.order_requests(), 0);
     }
+}
+
+#[test]
+fn a_worker_is_not_ready_before_balances_are_compared() {
+    let venue = Venue::start();
+    // The first two are read by the first words with the exchange, and for the first deposit.
+    let away = Strike {
+        method: Some("GET".into()),
+        path: Some("/api/v3/account".into()),
+        nth: 3,
+        fault: Fault::StatusBefore(503),
+        times: 3,
+    };
+    venue.world(|world| world.plan.add(away));
+    let mut worker = venue.worker();
+    worker.line("the start", |line| line.contains("recovered: every order is settled"));
+    let asked = venue.world(|world| world.requests["GET /api/v3/account"]);
+    assert!(asked >= 6, "asked {asked} times: not compared yet");
+    venue.until_accepted(Side::Sell, &mut worker);
+    stop(worker);
+    bought_once(&venue);
 }
 
 /// A ledger in that database, as an account writes it.

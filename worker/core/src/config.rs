@@ -306,6 +306,26 @@ pub enum DesiredState {
     Quarantined,
 }
 
+impl DesiredState {
+    /// No entries; what is stricter already stays.
+    #[must_use]
+    pub fn exits_only(self, instead: Self) -> Self {
+        match self {
+            Self::Trading | Self::ReferenceMissing => instead,
+            stricter @ (Self::ExitOnly | Self::Stopped | Self::Quarantined) => stricter,
+        }
+    }
+}
+
+impl ResolvedStrategy {
+    /// As it was, but without entries, since what it is now cannot be read.
+    #[must_use]
+    pub fn without_entries(mut self) -> Self {
+        self.desired_state = self.desired_state.exits_only(DesiredState::ReferenceMissing);
+        self
+    }
+}
+
 /// Whether orders are simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Mode {

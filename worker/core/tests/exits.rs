@@ -6,6 +6,7 @@ mod common;
 use common::*;
 use tradewind_core::config::{Config, DeletionPolicy, ResolvedStrategy, SizingConfig};
 use tradewind_core::decision::Outcome;
+use tradewind_core::denial::Denial;
 use tradewind_core::engine::State;
 use tradewind_core::event::{Effect, Effects, Event, EventKind, HaltChange, Report};
 use tradewind_core::halt::{HaltAction, HaltScope};
@@ -240,4 +241,59 @@ fn a_sell_signal_that_calls_an_open_entry_off_is_told_as_what_was_done() {
     let effects = desk.bar(0, "90");
     assert_eq!(cancels(&effects), [sent.client_order_id]);
     assert_eq!(decisions(&effects)[0].outcome, Outcome::Exit { quantity: Quantity(0) });
+}
+
+const HOURS: i64 = 3_600_000;
+
+/// A strategy that decides on two hours of an hourly feed, after three such bars at 100.
+fn of_two_hours() -> Desk {
+    let mut desk = Desk::new(
+        vec![ResolvedStrategy { bar: Millis(2 * HOURS), ..strategy(1, &["BTC-USD"]) }],
+        &["BTC-USD"],
+    );
+    for _ in 0..6 {
+        desk.bar(0, "100");
+    }
+    desk
+}
+
+/// The first hour of a decision bar, then one bar of the next: the second hour is missing.
+fn cut_off(desk: &mut Desk, close: &str) -> Effects {
+    assert!(decisions(&desk.bar(0, close)).is_empty());
+    desk.hour += 1;
+    desk.bar(0, close)
+}
+
+#[test]
+fn a_decision_bar_whose_end_is_missing_sells_and_buys_nothing() {
+    let mut desk = of_two_hours();
+    let effects = cut_off(&mut desk, "110");
+    assert_eq!(denial(&effects), Denial::DataGap { missing: 1 });
+    assert!(intents(&effects).is_empty());
+
+    let mut desk = of_two_hours();
+    desk.bar(0, "110");
+    let effects = desk.bar(0, "110");
+    let entry = sale(&mut desk, &effects);
+    desk.fill(&entry, "110");
+    let effects = cut_off(&mut desk, "90");
+    assert_eq!(decisions(&effects).len(), 1);
+    assert_eq!(decisions(&effects)[0].outcome, Outcome::Exit { quantity: entry.quantity });
+    assert_eq!(intents(&effects)[0].purpose, Purpose::SignalExit);
+}
+
+#[test]
+fn a_liquidation_takes_over_what_another_exit_could_not_sell() {
+    let mut desk = Desk::new(vec![strategy(1, &["BTC-USD"])], &["BTC-USD"]);
+    desk.enter(0);
+    let effects = desk.bar(0, "90");
+    let refused = desk.durable(&effects).remove(0);
+    let update = OrderUpdate::Rejected { code: "-2010".into(), message: "not now".into() };
+    desk.update(refused.client_order_id, update);
+    let start = desk.now();
+    desk.tell(EventKind::HaltChange(HaltChange::Set(halt("h", HaltScope::Account, HaltAction::Liquidate))));
+    let effects = later(&mut desk, start, 60_000, EventKind::Timer);
+    let sold = intents(&effects);
+    assert_eq!((sold.len(), sold[0].purpose), (1, Purpose::Liquidation), "{effects:?}");
+    assert!(matches!(sold[0].kind, OrderKind::ImmediateOrCancel { .. }));
 }

@@ -190,3 +190,23 @@ fn a_restart_does_not_begin_the_patience_anew() {
     again.step(&Event { now: start.plus(Millis(10_000)), kind: EventKind::Timer }, &mut effects);
     assert_eq!(purposes(&effects), [(Purpose::Flatten, Quantity(4545))]);
 }
+
+#[test]
+fn a_stop_that_rests_though_the_market_has_passed_it_is_taken_over_by_the_worker() {
+    let (mut desk, stop, start) = entered();
+    desk.accept(&stop);
+    assert!(later(&mut desk, start, 1_000, mark("95")).is_empty(), "it may be filling");
+    assert!(later(&mut desk, start, 10_000, EventKind::Timer).is_empty());
+    // Above the stop it has nothing to do.
+    later(&mut desk, start, 10_500, mark("104.51"));
+    assert!(later(&mut desk, start, 12_000, EventKind::Timer).is_empty());
+    later(&mut desk, start, 13_000, mark("95"));
+    assert!(later(&mut desk, start, 14_000, EventKind::Timer).is_empty());
+    assert!(later(&mut desk, start, 23_000, EventKind::Timer).is_empty());
+    let effects = later(&mut desk, start, 24_000, EventKind::Timer);
+    assert_eq!(cancels(&effects), [stop.client_order_id]);
+    let ended = OrderUpdate::Cancelled { executed: Quantity(0) };
+    let kind = EventKind::OrderUpdate { client_order_id: stop.client_order_id, update: ended };
+    let effects = later(&mut desk, start, 25_000, kind);
+    assert_eq!(purposes(&effects), [(Purpose::StopGuard, stop.quantity)]);
+}

@@ -156,8 +156,8 @@ pub fn compose(published: &Published, around: &Circumstances<'_>) -> Composed {
         strategy.desired_state = match (around.standing)(name, strategy.uid) {
             _ if unavailable.is_some() => DesiredState::Stopped,
             _ if quarantined => DesiredState::Quarantined,
-            Standing::Deleting => exits_only(strategy.desired_state, DesiredState::ExitOnly),
-            Standing::Unseen => exits_only(strategy.desired_state, DesiredState::ReferenceMissing),
+            Standing::Deleting => strategy.desired_state.exits_only(DesiredState::ExitOnly),
+            Standing::Unseen => strategy.desired_state.exits_only(DesiredState::ReferenceMissing),
             Standing::Live => strategy.desired_state,
         };
         if unavailable.is_some() {
@@ -194,20 +194,10 @@ fn keep(
         if published.strategies.contains_key(name.as_str()) || !stays() {
             continue;
         }
-        let mut kept = known.clone();
-        kept.desired_state = exits_only(kept.desired_state, DesiredState::ReferenceMissing);
-        strategies.push(kept);
+        strategies.push(known.clone().without_entries());
         if let Some(entry) = before.entries.get(name).filter(|entry| entry.uid == uid) {
             entries.insert(name.clone(), entry.clone());
         }
-    }
-}
-
-/// No entries; what is stricter already stays.
-fn exits_only(wanted: DesiredState, instead: DesiredState) -> DesiredState {
-    match wanted {
-        DesiredState::Trading | DesiredState::ReferenceMissing => instead,
-        stricter @ (DesiredState::ExitOnly | DesiredState::Stopped | DesiredState::Quarantined) => stricter,
     }
 }
 

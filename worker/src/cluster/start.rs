@@ -1,6 +1,6 @@
 //! What a start has to go by: the published configuration, and how its market data and ledger are found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use smol_str::SmolStr;
@@ -92,5 +92,6 @@ pub(crate) struct Offered {
 
 /// All of it together, as the loop takes it.
 pub(crate) fn assembly(config: Config, data: Market, instruments: Vec<InstrumentSpec>) -> Assembly {
-    Assembly { config, halts: Vec::new(), problems: Problems::default(), data, instruments }
+    let (halts, problems, unresolved) = (Vec::new(), Problems::default(), BTreeSet::new());
+    Assembly { config, halts, problems, unresolved, whole: true, data, instruments }
 }

@@ -146,6 +146,10 @@ pub async fn execute(options: &Options, out: &mut dyn Write) -> Result<(), Comma
         lease: Millis(0),
     };
     let mut driver = Box::pin(session::open(&mut assembly, opening)).await?;
+    let gone = driver.state.strategy_views().into_iter().filter(|view| !view.present);
+    for strategy in assembly.keep(gone.map(|view| view.config).collect()) {
+        tracing::error!(%strategy, "what it holds stays, with its stops, and nothing is bought until its problems are put right");
+    }
     let bus = session::start_bus(&mut driver, options.telling())?;
     let (snapshots, shown) = watch::channel(driver.observer.snapshot(&driver.state));
     let doors = Doors::open(&options.addresses(), None, &options.data_dir, shown).await?;
@@ -256,8 +260,8 @@ fn is_local(name: &str) -> bool {
     name.split('.').any(|part| part == "local")
 }
 
-/// Halts in the files hold; those that stood in the files before and are gone are resumed. Local halts and those of
-/// breakers are resumed by name only.
+/// Halts in the files hold; those that stood in the files before and are gone are resumed, unless they may be in what nobody
+/// can read. Local halts and those of breakers are resumed by name only.
 async fn take_over_halts(driver: &mut Running, assembly: &Assembly) -> Result<(), CommandError> {
     let now = driver.now();
     let gone: Vec<_> = driver
@@ -269,6 +273,10 @@ async fn take_over_halts(driver: &mut Running, assembly: &Assembly) -> Result<()
         .map(|h| h.name.clone())
         .collect();
     for name in gone {
+        if !assembly.whole {
+            tracing::error!(halt = %name, "stays in force: not all of the files can be read, and it may be in there");
+            continue;
+        }
         let by = "removal from the files".to_owned();
         driver.handle(now, EventKind::HaltChange(HaltChange::Cleared { name, by, at: now })).await?;
     }

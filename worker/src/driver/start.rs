@@ -9,7 +9,7 @@ use tradewind_core::config::Config;
 use tradewind_core::engine::{InstrumentSpec, State};
 use tradewind_core::event::{Event, EventKind, Transfer};
 use tradewind_core::instrument::{Bar, InstrumentId};
-use tradewind_core::order::{Fill, OrderRef, OrderState, OrderUpdate};
+use tradewind_core::order::{ClientOrderId, Fill, OrderRef, OrderState, OrderUpdate};
 use tradewind_core::protocol::Origin;
 use tradewind_core::recovery::LedgerIdentity;
 use tradewind_core::time::{Millis, Timestamp};
@@ -85,11 +85,20 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// ready for the next bar. `at` is when the story of a new ledger begins; one that has begun goes on at its own time,
     /// or a restart within a gap would confirm a breaker with prices of before the gap.
     ///
-    /// At an exchange its two halves are called one by one: [`Self::settle_orders`] from [`State::first_send`] on, then
-    /// the prices of now are told, then [`Self::take_over`].
+    /// At an exchange its parts are called one by one: [`Self::look_at_open`], from the time it returns on
+    /// [`Self::settle_orders`], then the prices of now are told, then [`Self::take_over`].
     pub async fn settle(&mut self, config: Config, at: Timestamp) -> Result<(), DriverError> {
         self.settle_orders(at).await?;
         self.take_over(config, at).await
+    }
+
+    /// Looks at what is open at the venue, and returns from when on orders may be settled: nothing that a predecessor signed
+    /// can arrive any more, and of what had ended before this look all trades show. An order that a ledger has lost with a
+    /// commit is seen here, or by its trades then; never between the two.
+    pub async fn look_at_open(&mut self) -> Result<Timestamp, DriverError> {
+        self.notice_open().await?;
+        let shown = self.start_time(self.state.now()).plus(self.state.terms().query_lag);
+        Ok(self.state.first_send().max(shown))
     }
 
     /// Settles every order whose story has not ended; of a new ledger, also books what the account holds. After
@@ -129,8 +138,19 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// before all else: a fill may be answered by an intent, and that would get the number, and with it the id, of one that
     /// was lost with a commit and is at the venue.
     async fn notice_lost(&mut self) -> Result<Vec<Fill>, DriverError> {
-        let there = self.venue.open_orders().await?;
+        let open = self.notice_open().await?;
         let (fills, cursor) = self.read_fills().await?;
+        let (known, others) = fills.into_iter().partition(|fill| open.contains(&fill.client_order_id));
+        for fill in others {
+            self.step_fill(&fill);
+        }
+        self.journal.fill_cursor = cursor;
+        Ok(known)
+    }
+
+    /// Tells what the venue has open under ids that the ledger does not know; the ids of those it does.
+    async fn notice_open(&mut self) -> Result<BTreeSet<ClientOrderId>, DriverError> {
+        let there = self.venue.open_orders().await?;
         let open: BTreeSet<_> = self.state.open_orders().iter().map(|o| o.intent.client_order_id).collect();
         for order in there.orders.into_iter().filter(|order| !open.contains(&order.client_order_id)) {
             if matches!(self.state.origin_of(order.client_order_id), Origin::Lost(_)) {
@@ -139,12 +159,7 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
             let venue_order_id = order.venue_order_id;
             self.tell(order.client_order_id, OrderUpdate::Accepted { venue_order_id });
         }
-        let (known, others) = fills.into_iter().partition(|fill| open.contains(&fill.client_order_id));
-        for fill in others {
-            self.step_fill(&fill);
-        }
-        self.journal.fill_cursor = cursor;
-        Ok(known)
+        Ok(open)
     }
 
     /// An order that was on its way, or about to leave, may or may not have arrived.

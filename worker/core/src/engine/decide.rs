@@ -75,7 +75,9 @@ impl State {
             Some(window) => {
                 let (cut_off, complete) = window.push(bar);
                 if let Some(closed) = cut_off {
-                    self.feed_signal(strategy, slot, &closed);
+                    // Its end was not seen in time: nothing is bought on it.
+                    let closed = Closed { missing: closed.missing.max(1), ..closed };
+                    self.decide(strategy, slot, &closed, effects);
                 }
                 if let Some(closed) = complete {
                     self.decide(strategy, slot, &closed, effects);

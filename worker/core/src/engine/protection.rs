@@ -24,6 +24,8 @@ pub(super) struct GuardPart {
     /// The stop order that was made for it and has not ended.
     pub(super) order: Option<IntentId>,
     pub(super) shield: Shield,
+    /// Since when its stop order rests at the venue though the mark has come to the stop.
+    pub(super) passed: Option<Timestamp>,
 }
 
 /// Who sells a part of a position at its stop.
@@ -33,7 +35,7 @@ pub(super) enum Shield {
     Resting,
     /// The worker, as the strategy's configuration acknowledges; or as the part is too small for an order of its own.
     Worker,
-    /// The worker, and a stop order should: none is known to rest.
+    /// The worker, and a stop order should: none is known to rest, or one rests that the market has passed.
     Missing,
 }
 
@@ -65,6 +67,10 @@ impl GuardPart {
     fn is_too_small(&self, rules: &InstrumentRules) -> bool {
         let notional = rules.notional(self.stop, self.quantity);
         self.quantity < rules.lot || notional.is_ok_and(|notional| notional < rules.min_notional)
+    }
+
+    fn is_reached_by(&self, mark: Price) -> bool {
+        mark.0 > 0 && mark <= self.stop
     }
 
     fn shield(&self, orders: &Orders, protection: Protection, rules: &InstrumentRules) -> Shield {
@@ -104,7 +110,7 @@ impl State {
             return;
         }
         let at_venue = owner.config.protection == Protection::AtVenue;
-        let part = GuardPart { stop, quantity, order: None, shield: Shield::Missing };
+        let part = GuardPart { stop, quantity, order: None, shield: Shield::Missing, passed: None };
         let exiting = held.exit.is_some();
         if let Some(held) = self.slot_mut(strategy, slot) {
             held.guards.push(part);
@@ -127,7 +133,7 @@ impl State {
         let alone = || held.guards.iter().filter(|guard| guard.order.is_none());
         let Some(stop) = alone().map(|guard| guard.stop).max() else { return };
         let quantity = Quantity(alone().map(|guard| guard.quantity.0).sum());
-        let whole = GuardPart { stop, quantity, order: None, shield: Shield::Missing };
+        let whole = GuardPart { stop, quantity, order: None, shield: Shield::Missing, passed: None };
         if whole.is_too_small(&instrument.rules) {
             return;
         }
@@ -185,13 +191,20 @@ impl State {
         }
     }
 
+    /// A stop that rests at the venue although the mark has come to it does not do its work: the market may have passed its
+    /// limit. It has as long as a position may be without a stop; then it counts for none.
     fn look_at_guards(&mut self, strategy: usize, slot: usize) {
+        let now = self.now;
         let Some(owner) = self.strategies.get_mut(strategy) else { return };
-        let protection = owner.config.protection;
+        let (protection, patience) = (owner.config.protection, owner.config.limits.flatten_unprotected_after);
         let Some(held) = owner.slots.get_mut(slot) else { return };
         let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
         for guard in &mut held.guards {
-            guard.shield = guard.shield(&self.orders, protection, &instrument.rules);
+            let shield = guard.shield(&self.orders, protection, &instrument.rules);
+            let passed = shield == Shield::Resting && guard.is_reached_by(instrument.mark);
+            guard.passed = passed.then(|| guard.passed.unwrap_or(now));
+            let in_vain = guard.passed.is_some_and(|since| now.since(since) >= patience);
+            guard.shield = if in_vain { Shield::Missing } else { shield };
         }
     }
 
@@ -204,8 +217,15 @@ impl State {
         }
     }
 
-    /// Places again what should rest at the venue, or sells a position that has been without for too long.
+    /// Places again what should rest at the venue, or sells a position that has been without for too long, or whose stop
+    /// rests in vain.
     pub(super) fn tend_protection(&mut self, strategy: usize, slot: usize, effects: &mut Effects) {
+        let Some(held) = self.slot(strategy, slot) else { return };
+        let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
+        let passed = |guard: &GuardPart| guard.passed.is_some() || guard.is_reached_by(instrument.mark);
+        if held.guards.iter().any(passed) {
+            self.watch_protection(strategy, slot, effects);
+        }
         let Some(owner) = self.strategies.get(strategy) else { return };
         let Some(held) = owner.slots.get(slot) else { return };
         let Some(bare) = held.bare.filter(|_| held.exit.is_none()) else { return };

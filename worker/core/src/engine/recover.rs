@@ -187,6 +187,7 @@ impl State {
                     quantity: guard.quantity,
                     order: guard.order,
                     shield: Shield::Missing,
+                    passed: None,
                 });
             }
         }

@@ -43,8 +43,8 @@ impl Window {
         self.length
     }
 
-    /// First a bar that a gap cut off: it feeds the indicators and decides nothing, as its end was not seen in time. Then
-    /// the bar that this one completes, to be decided on.
+    /// First a bar that a gap cut off: as its end was not seen in time, nothing may be bought on it. Then the bar that this one
+    /// completes.
     pub(super) fn push(&mut self, bar: &Bar) -> (Option<Closed>, Option<Closed>) {
         let start = Timestamp(bar.open_time.0 - bar.open_time.0.rem_euclid(self.length.0.max(1)));
         let mut cut_off = None;

@@ -67,7 +67,15 @@ impl Live {
     ) -> Result<bool, CommandError> {
         driver.observer.set_cycle(TURN.into());
         self.market.follow_known(driver, &config());
-        let from = driver.state.first_send();
+        let from = loop {
+            self.market.refresh(driver).await;
+            if let Some(from) = survived(driver.look_at_open().await)? {
+                break from;
+            }
+            if !pause(driver, around, RETRY).await? {
+                return Ok(false);
+            }
+        };
         tracing::info!(
             milliseconds = from.since(driver.now()).0.max(0),
             orders = driver.state.open_orders().len(),
@@ -95,8 +103,12 @@ impl Live {
                 return Ok(false);
             }
         }
-        let now = driver.now();
-        survived(driver.take_over(config(), now).await)?;
+        // Until balances are compared it is not known whether something is amiss.
+        while survived(driver.take_over(config(), driver.now()).await)?.is_none() {
+            if !pause(driver, around, RETRY).await? {
+                return Ok(false);
+            }
+        }
         tracing::info!(orders = driver.state.open_orders().len(), "recovered: every order is settled");
         Ok(true)
     }

@@ -20,7 +20,8 @@ use super::sign::{hex, signature};
 /// How long after its timestamp the venue takes a signed request: the venue's default, and the smallest in common use.
 pub const RECV_WINDOW: Millis = Millis(5_000);
 /// How far below its trigger a protective sale may go, and how far above a purchase: the limit of a `STOP_LOSS_LIMIT`.
-/// Wide, for one that does not fill protects nothing; the worker guards what it leaves.
+/// Wide, for one that does not fill protects nothing: the worker takes over then, after the policy's
+/// `flattenUnprotectedAfter`.
 pub const STOP_COLLAR: BasisPoints = BasisPoints(500 * 10_000);
 
 /// HTTP methods the venue knows.
