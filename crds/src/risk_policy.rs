@@ -82,8 +82,8 @@ pub struct OrderLimits {
 
     /// How long a position of a strategy with exits.protection AtVenue may be without the stop order it should have at
     /// the venue, a duration from 0s to 10m, in the time of the market data; then it is sold at the market. Until then the
-    /// stop is tried again and the worker sells on marks. Left out in an account's policy: 10s. Of two policies the
-    /// shorter holds.
+    /// stop is tried again and the worker sells on marks. So long may marks also be at or below a stop order that still
+    /// rests, before the worker sells instead. Left out in an account's policy: 10s. Of two policies the shorter holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('10m')").message("flattenUnprotectedAfter must be at most 10m; use a value such as 10s"))]
     pub flatten_unprotected_after: Option<GoDuration>,

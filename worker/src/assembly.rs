@@ -11,7 +11,7 @@ use tradewind_core::engine::InstrumentSpec;
 use tradewind_core::halt::Halt;
 use tradewind_core::instrument::{InstrumentId, InstrumentRules};
 use tradewind_core::money::Cash;
-use tradewind_core::name::{Symbol, Uid};
+use tradewind_core::name::{Asset, Symbol, Uid};
 use tradewind_core::time::Millis;
 use tradewind_crds::exchange_account::Venue;
 use tradewind_crds::load::{self, Loaded};
@@ -20,6 +20,7 @@ use tradewind_crds::problem::Problems;
 use tradewind_crds::resolve::{
     Catalog, data_set, local_grants, resolve, resolve_account, unattached, validate,
 };
+use tradewind_crds::trading_strategy::TradingStrategy;
 
 use crate::market_data::{Bounds, CandleReader, DataSet, MarketDataError, Merge, Source};
 
@@ -156,7 +157,8 @@ impl Chosen {
         let failed =
             resolution.strategies.iter().filter(|(_, resolved)| resolved.is_err()).map(|(uid, _)| *uid);
         let unread = objects.unreadable.iter().filter(|id| id.kind == Kind::TradingStrategy);
-        let unresolved = failed.chain(unread.map(|id| Uid(load::uid(id.kind, &id.key)))).collect();
+        let unread = unread.map(|id| Uid(load::uid(id.kind, &id.key)));
+        let unresolved = failed.chain(unread).chain(astray(&objects)).collect();
         let Ok(account) = resolution.account else {
             all.extend(problems);
             return Err(AssemblyError::Problems(all));
@@ -231,6 +233,16 @@ impl Assembly {
         let stays = |strategy: &ResolvedStrategy| !self.whole || self.unresolved.contains(&strategy.uid);
         let kept: Vec<_> = held.into_iter().filter(stays).map(ResolvedStrategy::without_entries).collect();
         let names = kept.iter().map(|strategy| strategy.name.clone()).collect();
+        let bases = |strategy: &ResolvedStrategy| -> BTreeSet<Asset> {
+            strategy.instruments.iter().map(|listed| listed.symbol.base().clone()).collect()
+        };
+        let taken: BTreeSet<Asset> = kept.iter().flat_map(bases).collect();
+        for strategy in &mut self.config.strategies {
+            // An asset is one strategy's at a time.
+            if !bases(strategy).is_disjoint(&taken) {
+                *strategy = strategy.clone().without_entries();
+            }
+        }
         self.config.strategies.extend(kept);
         names
     }
@@ -259,6 +271,20 @@ impl Assembly {
             MarketDataConfig::Venue { .. } => self.config.account.venue.kind(),
         }
     }
+}
+
+/// Strategies that name an account which is in no file.
+fn astray(objects: &Objects) -> impl Iterator<Item = Uid> {
+    let accounts = objects.account_keys();
+    let named = move |strategy: &&TradingStrategy| {
+        let (namespace, name) = (Key::of(*strategy).namespace, &strategy.spec.exchange_account_ref.name);
+        !accounts.contains(&Key::new(&namespace, &name.0))
+    };
+    objects
+        .strategies
+        .iter()
+        .filter(named)
+        .map(|strategy| Uid(load::uid(Kind::TradingStrategy, &Key::of(strategy))))
 }
 
 /// Every problem of every file, market data included.

@@ -36,8 +36,8 @@ pub struct Loaded {
     pub objects: Objects,
     /// All problems of all documents.
     pub problems: Problems,
-    /// Whether there is something nobody can tell what it is: a file that cannot be read, a document that is no YAML, of no
-    /// kind of ours, or without a name. Then an object that is missing may be in there.
+    /// Whether there is something nobody can tell what it is: a file that cannot be read or holds nothing, a document that is
+    /// no YAML, of no kind of ours, without a name, or with the name of another. Then an object that is missing may be in there.
     pub unidentified: bool,
 }
 
@@ -179,6 +179,7 @@ impl Loader {
             }
         }
         if documents == 0 {
+            self.loaded.unidentified = true;
             let location = Location { file: file.to_owned(), line: 1 };
             let problem = Problem::of_file(location, "", "the file holds no object");
             self.loaded
@@ -224,6 +225,7 @@ impl Loader {
                     .fix("rename or remove one of the two")
                     .at(source.locate("metadata.name"));
             faults.problems.push(problem);
+            self.loaded.unidentified = true;
             self.refuse(None, faults.problems, &id.to_string());
             return;
         }

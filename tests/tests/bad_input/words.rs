@@ -212,6 +212,14 @@ fn a_slip_of_the_pen_between_two_starts_has_nothing_sold() {
         ("{fast: 3, slow: 8}", "{fast: 9, slow: 8}"),
         ("metadata: {name: trend}\nspec:\n", "metadata: {name: trend}\nspec:\n  capitol: all of it\n"),
         ("kind: TradingStrategy\nmetadata: {name: trend}", "kind: TradingStratgey\nmetadata: {name: trend}"),
+        (
+            "kind: TradingStrategy\nmetadata: {name: trend}",
+            "kind: TradingStrategy\nmetadata: {name: reversion}",
+        ),
+        (
+            "{name: trend}\nspec:\n  exchangeAccountRef: {name: paper}",
+            "{name: trend}\nspec:\n  exchangeAccountRef: {name: papier}",
+        ),
     ];
     for slip in slips {
         desk.write_yaml(&busy(&[SELLS_WHEN_DELETED, slip]));

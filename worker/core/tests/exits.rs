@@ -281,19 +281,3 @@ fn a_decision_bar_whose_end_is_missing_sells_and_buys_nothing() {
     assert_eq!(decisions(&effects)[0].outcome, Outcome::Exit { quantity: entry.quantity });
     assert_eq!(intents(&effects)[0].purpose, Purpose::SignalExit);
 }
-
-#[test]
-fn a_liquidation_takes_over_what_another_exit_could_not_sell() {
-    let mut desk = Desk::new(vec![strategy(1, &["BTC-USD"])], &["BTC-USD"]);
-    desk.enter(0);
-    let effects = desk.bar(0, "90");
-    let refused = desk.durable(&effects).remove(0);
-    let update = OrderUpdate::Rejected { code: "-2010".into(), message: "not now".into() };
-    desk.update(refused.client_order_id, update);
-    let start = desk.now();
-    desk.tell(EventKind::HaltChange(HaltChange::Set(halt("h", HaltScope::Account, HaltAction::Liquidate))));
-    let effects = later(&mut desk, start, 60_000, EventKind::Timer);
-    let sold = intents(&effects);
-    assert_eq!((sold.len(), sold[0].purpose), (1, Purpose::Liquidation), "{effects:?}");
-    assert!(matches!(sold[0].kind, OrderKind::ImmediateOrCancel { .. }));
-}

@@ -10,6 +10,7 @@ use tradewind_core::event::{Effect, Effects, Event, EventKind, ProtectionChange,
 use tradewind_core::instrument::InstrumentId;
 use tradewind_core::money::{Percent, Quantity};
 use tradewind_core::order::{OrderKind, OrderRequest, OrderUpdate, Purpose};
+use tradewind_core::protocol::VenueTerms;
 use tradewind_core::time::{Millis, Timestamp};
 
 fn with_stop(protection: Protection) -> ResolvedStrategy {
@@ -194,19 +195,24 @@ fn a_restart_does_not_begin_the_patience_anew() {
 #[test]
 fn a_stop_that_rests_though_the_market_has_passed_it_is_taken_over_by_the_worker() {
     let (mut desk, stop, start) = entered();
+    let terms =
+        VenueTerms { signature_life: Millis(5_000), clock_skew: Millis(500), query_lag: Millis(5_000) };
+    desk.state.set_terms(terms, Timestamp(0), Millis(0));
     desk.accept(&stop);
     assert!(later(&mut desk, start, 1_000, mark("95")).is_empty(), "it may be filling");
-    assert!(later(&mut desk, start, 10_000, EventKind::Timer).is_empty());
+    assert!(later(&mut desk, start, 60_000, EventKind::Timer).is_empty(), "one mark proves nothing");
     // Above the stop it has nothing to do.
-    later(&mut desk, start, 10_500, mark("104.51"));
-    assert!(later(&mut desk, start, 12_000, EventKind::Timer).is_empty());
-    later(&mut desk, start, 13_000, mark("95"));
-    assert!(later(&mut desk, start, 14_000, EventKind::Timer).is_empty());
-    assert!(later(&mut desk, start, 23_000, EventKind::Timer).is_empty());
-    let effects = later(&mut desk, start, 24_000, EventKind::Timer);
+    later(&mut desk, start, 61_000, mark("104.51"));
+    later(&mut desk, start, 62_000, EventKind::Timer);
+    later(&mut desk, start, 63_000, mark("95"));
+    assert!(later(&mut desk, start, 64_000, EventKind::Timer).is_empty());
+    later(&mut desk, start, 72_000, mark("95"));
+    assert!(later(&mut desk, start, 72_500, EventKind::Timer).is_empty(), "nine seconds apart");
+    later(&mut desk, start, 73_000, mark("95"));
+    let effects = later(&mut desk, start, 73_500, EventKind::Timer);
     assert_eq!(cancels(&effects), [stop.client_order_id]);
     let ended = OrderUpdate::Cancelled { executed: Quantity(0) };
     let kind = EventKind::OrderUpdate { client_order_id: stop.client_order_id, update: ended };
-    let effects = later(&mut desk, start, 25_000, kind);
+    let effects = later(&mut desk, start, 74_000, kind);
     assert_eq!(purposes(&effects), [(Purpose::StopGuard, stop.quantity)]);
 }

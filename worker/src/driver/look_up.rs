@@ -54,16 +54,15 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     /// When the venue can have taken an order, by any worker's clock, if "not found" would end it or begin to.
     fn searched_in(&self, id: ClientOrderId, asked_at: Timestamp) -> Option<Range<Timestamp>> {
         let order = self.state.open_orders().into_iter().find(|order| order.intent.client_order_id == id)?;
-        let last = match order.not_found_from {
+        match order.not_found_from {
             Some(from) if asked_at < from => return None,
-            // A ledger that has lost a commit may not know of the last signature.
-            Some(_) => asked_at,
             // One that is ending waits for its fills, whatever is found.
             None if order.is_ending || !order.state.is_at_the_venue() => return None,
-            None => order.signed_at.plus(self.state.terms().signature_life),
-        };
+            _ => {}
+        }
         let first = order.signed_at.plus(Millis(-MARGIN.0));
-        Some(first..last.plus(MARGIN).min(first.plus(LONGEST)))
+        // Up to now: a ledger that has lost a commit may not know of the last signature, whatever it knows of the order.
+        Some(first..asked_at.plus(MARGIN).min(first.plus(LONGEST)))
     }
 
     /// The venue does not know an order that it had accepted. One that is still missed when the lag is over has ended, and

@@ -93,9 +93,13 @@ impl<L: Ledger, V: DrivenVenue, O: Observer> Driver<L, V, O> {
     }
 
     /// Looks at what is open at the venue, and returns from when on orders may be settled: nothing that a predecessor signed
-    /// can arrive any more, and of what had ended before this look all trades show. An order that a ledger has lost with a
-    /// commit is seen here, or by its trades then; never between the two.
+    /// can arrive any more, and of what had ended before this look all trades show. An order that was at the venue and that a
+    /// ledger has lost with a commit is seen here, or by its trades then.
     pub async fn look_at_open(&mut self) -> Result<Timestamp, DriverError> {
+        if self.fresh {
+            // Nothing was sent yet that could be lost.
+            return Ok(self.state.first_send());
+        }
         self.notice_open().await?;
         let shown = self.start_time(self.state.now()).plus(self.state.terms().query_lag);
         Ok(self.state.first_send().max(shown))

@@ -129,7 +129,7 @@ fn container(source: &Source<'_>) -> Container {
         ports: Some(PORTS.into_iter().map(port).collect()),
         resources: resources(&source.worker.resources, &settings.resources),
         // Start-up asks whether the process answers, not whether it is ready: a worker that waits for a person to vouch for
-        // its ledger must not be killed for it. One whose venue or database is away ends by itself, and says so.
+        // its ledger must not be killed for it. One whose venue or database is away when it starts ends by itself, and says so.
         startup_probe: Some(probe("/livez", 1, 300)),
         liveness_probe: Some(probe("/livez", 10, 3)),
         readiness_probe: Some(probe("/health", 5, 2)),

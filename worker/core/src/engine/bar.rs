@@ -23,7 +23,7 @@ impl State {
         let close = bar.close.to_f64(instrument.rules.price_scale);
         let mut watcher = instrument.watchers.first().copied();
         if !held {
-            instrument.mark = bar.close;
+            (instrument.mark, instrument.marked_at) = (bar.close, self.now);
         }
         if !self.day.is_some_and(|day| is_on(day, bar.open_time)) {
             self.close_day(bar.open_time, effects);
@@ -98,7 +98,7 @@ impl State {
         if !stays_calm(&owner.mark, equity) || !stays_calm(&self.account_mark, account) {
             return false;
         }
-        instrument.mark = bar.close;
+        (instrument.mark, instrument.marked_at) = (bar.close, self.now);
         held.value = close;
         owner.value = owner.value.saturating_add(change);
         self.account_value = self.account_value.saturating_add(change);
@@ -109,7 +109,7 @@ impl State {
     #[inline]
     pub(super) fn apply_mark(&mut self, id: InstrumentId, price: Price, effects: &mut Effects) {
         let Some(instrument) = self.instruments.get_mut(id.index()) else { return };
-        instrument.mark = price;
+        (instrument.mark, instrument.marked_at) = (price, self.now);
         if instrument.held {
             self.revalue_held(id, price, effects);
         }

@@ -84,15 +84,10 @@ impl State {
     ) {
         let now = self.now;
         let Some(held) = self.slot_mut(strategy, slot) else { return };
-        match &mut held.exit {
-            // What is being sold for another reason goes on as a liquidation, in slices, and is named when it is late.
-            Some(exit) if purpose == Purpose::Liquidation && exit.purpose != purpose => {
-                (exit.purpose, exit.begun) = (purpose, now);
-                return;
-            }
-            Some(_) => return,
-            None => held.exit = Some(Exit::begin(purpose, now)),
+        if held.exit.is_some() {
+            return;
         }
+        held.exit = Some(Exit::begin(purpose, now));
         self.cancel_orders(strategy, slot, in_the_way, effects);
         self.progress_exit(strategy, slot, effects);
         self.watch_protection(strategy, slot, effects);

@@ -24,7 +24,7 @@ pub(super) struct GuardPart {
     /// The stop order that was made for it and has not ended.
     pub(super) order: Option<IntentId>,
     pub(super) shield: Shield,
-    /// Since when its stop order rests at the venue though the mark has come to the stop.
+    /// Of when the first mark was at which its stop order rested though it had come to the stop.
     pub(super) passed: Option<Timestamp>,
 }
 
@@ -192,18 +192,29 @@ impl State {
     }
 
     /// A stop that rests at the venue although the mark has come to it does not do its work: the market may have passed its
-    /// limit. It has as long as a position may be without a stop; then it counts for none.
+    /// limit. It has as long as a position may be without a stop; if a later mark says the same then, it counts for none. One
+    /// mark alone, of a book that was empty for a moment or from before data went away, proves nothing.
     fn look_at_guards(&mut self, strategy: usize, slot: usize) {
-        let now = self.now;
+        // A venue that is part of the process sets its stops off by itself.
+        let remote = self.terms.query_lag > Millis(0);
         let Some(owner) = self.strategies.get_mut(strategy) else { return };
         let (protection, patience) = (owner.config.protection, owner.config.limits.flatten_unprotected_after);
         let Some(held) = owner.slots.get_mut(slot) else { return };
         let Some(instrument) = self.instruments.get(held.instrument.index()) else { return };
         for guard in &mut held.guards {
             let shield = guard.shield(&self.orders, protection, &instrument.rules);
-            let passed = shield == Shield::Resting && guard.is_reached_by(instrument.mark);
-            guard.passed = passed.then(|| guard.passed.unwrap_or(now));
-            let in_vain = guard.passed.is_some_and(|since| now.since(since) >= patience);
+            let marked_at = instrument.marked_at;
+            let marked = remote && marked_at > Timestamp(i64::MIN);
+            // One that has begun to sell does its work.
+            let asleep =
+                |order: &Order| Some(order.intent.id) == guard.order && order.filled == Quantity::ZERO;
+            let passed = marked
+                && shield == Shield::Resting
+                && guard.is_reached_by(instrument.mark)
+                && self.orders.open.iter().any(asleep);
+            guard.passed = passed.then(|| guard.passed.unwrap_or(marked_at));
+            let in_vain =
+                guard.passed.is_some_and(|since| since < marked_at && marked_at.since(since) >= patience);
             guard.shield = if in_vain { Shield::Missing } else { shield };
         }
     }

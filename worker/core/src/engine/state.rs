@@ -72,6 +72,8 @@ pub(super) struct Instrument {
     pub(super) rules: InstrumentRules,
     pub(super) interval: Millis,
     pub(super) mark: Price,
+    /// When it was told; far back where it is from before a restart.
+    pub(super) marked_at: Timestamp,
     pub(super) last_bar: Option<Timestamp>,
     /// Whether any strategy holds any of it.
     pub(super) held: bool,
@@ -264,6 +266,7 @@ impl State {
             rules: spec.rules,
             interval: spec.interval,
             mark: Price::default(),
+            marked_at: Timestamp(i64::MIN),
             last_bar: None,
             held: false,
             watchers: Vec::new(),

@@ -275,11 +275,12 @@ pub(crate) async fn signal_id<D: Dialect>(
     row: &crate::port::DecisionRow,
 ) -> Result<u64, LedgerError> {
     let sql = "SELECT MAX(id) FROM decisions \
-        WHERE OWN(decisions) AND at = ? AND strategy = ? AND symbol = ?";
+        WHERE OWN(decisions) AND at = ? AND strategy = ? AND symbol = ? AND bar = ?";
     let values = vec![
         Value::Int(row.at.0),
         Value::text(row.strategy.to_string()),
         Value::text(row.symbol.to_string()),
+        Value::Int(row.bar.0),
     ];
     Ok(u64::try_from(db.number(sql, values).await?).unwrap_or(0))
 }

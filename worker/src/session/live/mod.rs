@@ -29,6 +29,8 @@ use crate::driver::DriverError;
 const TURN: Duration = Duration::from_secs(1);
 /// Between two tries to settle what a predecessor left.
 const RETRY: Duration = Duration::from_secs(3);
+/// The longest.
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
 /// What is in flight at the end is waited for at most this long.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -103,11 +105,14 @@ impl Live {
                 return Ok(false);
             }
         }
-        // Until balances are compared it is not known whether something is amiss.
+        // Until balances are compared it is not known whether something is amiss. Each try asks for all that was traded, so
+        // that they must not follow each other for long.
+        let mut wait = RETRY;
         while survived(driver.take_over(config(), driver.now()).await)?.is_none() {
-            if !pause(driver, around, RETRY).await? {
+            if !pause(driver, around, wait).await? {
                 return Ok(false);
             }
+            wait = (wait * 2).min(LONGEST_RETRY);
         }
         tracing::info!(orders = driver.state.open_orders().len(), "recovered: every order is settled");
         Ok(true)
